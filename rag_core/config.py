@@ -1,0 +1,198 @@
+"""Settings: one frozen dataclass a stage, one `RagConfig` over them, read from the environment once.
+
+`RagConfig.from_env()` reads the `RAG_*` variables of `ENVIRONMENT` below and refuses unknown ones, so that a typing
+error is told rather than ignored. Everything else takes the config as an argument.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rag_core.errors import ConfigError
+
+__all__ = [
+    "ENVIRONMENT",
+    "EmbeddingConfig",
+    "GenerationConfig",
+    "IndexConfig",
+    "LimitsConfig",
+    "RagConfig",
+    "RetrievalConfig",
+    "SplittingConfig",
+]
+
+MEBIBYTE = 1024 * 1024
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragoptimize"
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """What a document may cost. Over any of these it is refused with a `DocumentTooLargeError`."""
+
+    file_bytes: int = 50 * MEBIBYTE
+    pages: int = 3_000
+    characters: int = 20_000_000
+    parse_seconds: float = 120.0
+    parse_memory_bytes: int = 2_048 * MEBIBYTE
+    documents: int = 1_000
+    question_characters: int = 8_000
+
+
+@dataclass(frozen=True)
+class SplittingConfig:
+    """Sizes in tokens of the embedder's tokenizer: passages go to the prompt, windows are embedded."""
+
+    passage_tokens: int = 512
+    passage_overlap_tokens: int = 0
+    window_tokens: int = 254
+    window_overlap_tokens: int = 32
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """`model` is `auto` (the embedded MiniLM, else the same from the Hub), a Hub id or a folder."""
+
+    model: str = "auto"
+    device: str = "auto"
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """`directory` None keeps everything in memory, gone with the process; else the index persists there."""
+
+    directory: Path | None = None
+
+
+@dataclass(frozen=True)
+class RetrievalConfig:
+    """`k` passages are returned; each side proposes `candidates`; under `minimum_score` nothing counts as found."""
+
+    k: int = 5
+    candidates: int = 50
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """`model` is `auto` (merged model with a GPU, else the embedded SmolLM2), a Hub id or a folder.
+
+    `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model.
+    """
+
+    model: str = "auto"
+    tokenizer: str = "auto"
+    device: str = "auto"
+    load_in_4bit: bool = False
+    max_new_tokens: int = 0
+    context_tokens: int = 0
+    passages: int = 0
+    prompt_lookup: bool = True
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class RagConfig:
+    """All settings. `RagConfig()` is the default; `RagConfig.from_env()` is it changed by `RAG_*` variables."""
+
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    splitting: SplittingConfig = field(default_factory=SplittingConfig)
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    index: IndexConfig = field(default_factory=IndexConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    cache_directory: Path = field(default_factory=_default_cache)
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without loading anything. Raises ConfigError."""
+        splitting, limits = self.splitting, self.limits
+        _bound("window_tokens", splitting.window_tokens, 16, 254)
+        _bound("passage_tokens", splitting.passage_tokens, splitting.window_tokens, 4_096)
+        _bound("window_overlap_tokens", splitting.window_overlap_tokens, 0, splitting.window_tokens // 2)
+        _bound("passage_overlap_tokens", splitting.passage_overlap_tokens, 0, splitting.passage_tokens // 2)
+        _bound("batch_size", self.embedding.batch_size, 1, 4_096)
+        _bound("k", self.retrieval.k, 1, 100)
+        _bound("candidates", self.retrieval.candidates, self.retrieval.k, 1_000)
+        _bound("max_new_tokens", self.generation.max_new_tokens, 0, 8_192)
+        _bound("context_tokens", self.generation.context_tokens, 0, 1_048_576)
+        _bound("passages", self.generation.passages, 0, 100)
+        _bound("threads", self.generation.threads, 0, 1_024)
+        for name in ("file_bytes", "pages", "characters", "parse_seconds", "parse_memory_bytes", "documents"):
+            _bound(name, getattr(limits, name), 1, 2**62)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> RagConfig:
+        """Return the default config changed by the `RAG_*` variables of `environ` (the process's when None).
+
+        Raises ConfigError for an unknown `RAG_*` name or a value that does not parse.
+        """
+        environ = os.environ if environ is None else environ
+        config = cls()
+        for variable, value in environ.items():
+            if not variable.startswith("RAG_"):
+                continue
+            if variable not in ENVIRONMENT:
+                raise ConfigError(f"{variable} is no setting; known are {', '.join(sorted(ENVIRONMENT))}")
+            config = config.with_setting(ENVIRONMENT[variable][0], value)
+        return config
+
+    def with_setting(self, path: str, value: Any) -> RagConfig:
+        """Return a copy with the field at `path` (`generation.model`) set; a string is parsed to the field's type.
+
+        Raises ConfigError where there is no such field or the value does not parse.
+        """
+        stage, _, name = path.rpartition(".")
+        owner = getattr(self, stage, None) if stage else self
+        if owner is None or not is_dataclass(owner) or name not in {item.name for item in fields(owner)}:
+            raise ConfigError(f"{path} is no setting")
+        changed = replace(owner, **{name: _parse(path, value, getattr(owner, name))})  # type: ignore[type-var]
+        return replace(self, **{stage: changed}) if stage else changed  # type: ignore[return-value, arg-type]
+
+
+# Variable: (field, what it means). The README's table and `doctor` are written from this.
+ENVIRONMENT: dict[str, tuple[str, str]] = {
+    "RAG_MODEL": ("generation.model", "generator: auto, a Hub id or a folder"),
+    "RAG_TOKENIZER": ("generation.tokenizer", "tokenizer of the generator where it stands elsewhere"),
+    "RAG_DEVICE": ("generation.device", "auto, cpu or cuda"),
+    "RAG_LOAD_IN_4BIT": ("generation.load_in_4bit", "NF4 through bitsandbytes: true or false"),
+    "RAG_MAX_NEW_TOKENS": ("generation.max_new_tokens", "longest answer in tokens; 0: the model's own policy"),
+    "RAG_CONTEXT_TOKENS": ("generation.context_tokens", "prompt and answer in tokens; 0: the model's own policy"),
+    "RAG_PROMPT_LOOKUP": ("generation.prompt_lookup", "speculate with spans of the prompt: true or false"),
+    "RAG_THREADS": ("generation.threads", "CPU threads of the generator; 0: all physical cores"),
+    "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
+    "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
+    "RAG_INDEX_DIR": ("index.directory", "folder in which the index persists; empty: in memory"),
+    "RAG_CACHE_DIR": ("cache_directory", "folder of converted models"),
+    "RAG_MAX_FILE_BYTES": ("limits.file_bytes", "largest file in bytes"),
+    "RAG_MAX_PAGES": ("limits.pages", "most pages of a document"),
+    "RAG_MAX_CHARACTERS": ("limits.characters", "most characters of a document"),
+    "RAG_PARSE_SECONDS": ("limits.parse_seconds", "longest time to read one file"),
+    "RAG_MAX_DOCUMENTS": ("limits.documents", "most documents of one visitor"),
+}
+
+
+def _bound(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; it must be from {low} to {high}")
+
+
+def _parse(path: str, value: Any, current: Any) -> Any:
+    """Turn a string into the type of `current`; other values pass."""
+    if not isinstance(value, str) or (isinstance(current, str)):
+        return value
+    try:
+        if isinstance(current, bool):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+        if isinstance(current, int):
+            return int(value)
+        if isinstance(current, float):
+            return float(value)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{path} is {value!r}; a {type(current).__name__} is needed") from error
+    return Path(value) if value else None
