@@ -1,0 +1,142 @@
+"""One answer from its hits: decide whether to answer, build the prompt, stream the model, tie the text to its sources."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from rag_core.citing import cite
+from rag_core.config import RagConfig
+from rag_core.generation import GenerationDelta, TextGenerator
+from rag_core.policy import ModelPolicy, policy_for
+from rag_core.prompting import Prompt, build_prompt
+from rag_core.records import (
+    Answer,
+    AnswerEvent,
+    CitationsEvent,
+    DoneEvent,
+    FinishReason,
+    Hit,
+    Message,
+    TextEvent,
+    TokenCounts,
+)
+
+__all__ = ["NOT_FOUND", "stream_answer"]
+
+NOT_FOUND = "I could not find this in your documents."
+
+# A model's own way to say that the passages do not hold the answer.
+_REFUSAL = re.compile(
+    r"^(?:i(?:'m| am) sorry[^.]*\.\s*)?(?:(?:the|these|your|provided|given) (?:\w+ )?(?:documents?|passages?|text|context)s? (?:do|does|did)(?:n't| not) "
+    r"(?:say|mention|contain|provide|state|specify|hold|include)|i (?:could not|couldn't|cannot|can't) (?:find|answer)|"
+    r"there is no (?:mention|information))",
+    re.IGNORECASE,
+)
+
+
+class _Run:
+    """What is gathered while one answer streams."""
+
+    def __init__(self, started: float, search_seconds: float) -> None:
+        self.started = started
+        self.timings = {"search": search_seconds}
+        self.text = ""
+        self.tokens = TokenCounts()
+        self.finish_reason: FinishReason = "stop"
+
+    def take(self, delta: GenerationDelta) -> str:
+        """Account for one delta and return its text, without white space at the start of the answer."""
+        self.tokens = TokenCounts(
+            delta.prompt_tokens or self.tokens.prompt,
+            self.tokens.completion + delta.tokens,
+            delta.cached_tokens or self.tokens.cached,
+        )
+        if delta.finish_reason:
+            self.finish_reason = delta.finish_reason
+        return self.say(delta.text)
+
+    def say(self, text: str) -> str:
+        """Append to the answer and return what was appended."""
+        if not self.text:
+            text = text.lstrip()
+        if text and "first_token" not in self.timings:
+            self.timings["first_token"] = time.perf_counter() - self.started
+        self.text += text
+        return text
+
+
+def stream_answer(
+    question: str,
+    query: str,
+    hits: Sequence[Hit],
+    history: Sequence[Message],
+    generator: TextGenerator,
+    config: RagConfig,
+    started: float,
+    search_seconds: float,
+) -> Iterator[AnswerEvent]:
+    """Yield the events of one answer. `started` is `time.perf_counter()` at the question. Raises ModelError, QuestionError.
+
+    Where no hit reaches the policy's minimum score, the answer is NOT_FOUND and the model is not called.
+    """
+    run = _Run(started, search_seconds)
+    policy = policy_for(generator.name, config.generation)
+    reason = _nothing_relevant(hits, policy)
+    prompt: Prompt | None = None
+    if reason:
+        run.finish_reason = "abstained"
+        yield TextEvent(run.say(NOT_FOUND))
+    else:
+        generator.load()
+        asked = question if policy.history_turns else query
+        prompt = build_prompt(asked, hits, history, policy, generator.count_tokens)
+        with closing(generator.stream(prompt.messages, max_new_tokens=prompt.answer_tokens)) as deltas:  # type: ignore[type-var]
+            for delta in deltas:
+                if text := run.take(delta):
+                    yield TextEvent(text)
+        if not run.text.strip():
+            reason, run.finish_reason = "the model gave no answer", "abstained"
+            yield TextEvent(run.say(NOT_FOUND))
+        elif _REFUSAL.match(run.text.strip()):
+            reason, run.finish_reason = "the model found no answer in the passages", "abstained"
+    yield from _finish(question, query, hits, generator.name, run, prompt, reason)
+
+
+def _nothing_relevant(hits: Sequence[Hit], policy: ModelPolicy) -> str:
+    """Return why retrieval alone shows that there is no answer, or nothing where it does not."""
+    if not hits:
+        return "no passage matches the question"
+    best = max(hit.score for hit in hits)
+    if best < policy.minimum_score:
+        return f"the best passage scores {best:.2f}, under the {policy.minimum_score:.2f} that counts as relevant"
+    return ""
+
+
+def _finish(
+    question: str, query: str, hits: Sequence[Hit], model: str, run: _Run, prompt: Prompt | None, reason: str
+) -> Iterator[AnswerEvent]:
+    shown = prompt.hits if prompt else ()
+    citations, sentences = ((), ()) if reason else cite(run.text, query, shown)
+    yield CitationsEvent(citations, sentences)
+    run.timings["total"] = time.perf_counter() - run.started
+    yield DoneEvent(
+        Answer(
+            question=question,
+            query=query,
+            text=run.text,
+            citations=citations,
+            sentences=sentences,
+            abstained=bool(reason),
+            hits=tuple(hits),
+            finish_reason=run.finish_reason,
+            model=model,
+            timings=run.timings,
+            tokens=run.tokens,
+            dropped_passages=prompt.dropped_passages if prompt else 0,
+            dropped_turns=prompt.dropped_turns if prompt else 0,
+            reason=reason,
+        )
+    )
