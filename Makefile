@@ -1,0 +1,70 @@
+# make run    set up on first use, then start the app on http://127.0.0.1:7860
+# make test   set up on first use, then run the whole test suite
+# make check  lint, format and types     make bench  the benchmarks     make lock  write constraints.txt anew
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+DEV_STAMP := $(VENV)/.ready-dev
+# More words for pip, for example PIP_ARGS="--index-url URL" to take torch from an index of CPU builds.
+PIP_ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+TYPED := rag_core $(wildcard train/*.py) $(wildcard ui) app.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^# //p' Makefile | head -2
+
+# The environment is rebuilt only where a file that describes it changed.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "The venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+
+$(STAMP): requirements.txt requirements-embedded.txt constraints.txt | $(BIN)/python
+	@echo "Installing packages into $(VENV) (once; a few minutes)..."
+	@$(PIP) --constraint constraints.txt torch -r requirements.txt
+	@$(PIP) --no-deps -r requirements-embedded.txt
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt $(STAMP)
+	@$(PIP) --constraint constraints.txt -r requirements-dev.txt
+	@touch $@
+
+setup: $(STAMP) ## build the environment alone
+
+run: $(STAMP) ## start the app
+	@$(BIN)/python app.py
+
+test: $(DEV_STAMP) ## run the whole suite
+	@$(BIN)/python -m pytest
+
+check: $(DEV_STAMP) ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_STAMP) ## measure against the plain recipe; writes bench/results
+	$(BIN)/python -m bench.latency
+	@if [ -n "$(DATA)" ]; then $(BIN)/python -m bench.retrieval --data "$(DATA)"; \
+	 else echo "make bench DATA=DIR also measures retrieval on DIR/corpus.jsonl and DIR/queries.jsonl"; fi
+
+# Torch is written without its local build label, so that any build of that version fits.
+lock: ## resolve the ranges afresh in a clean environment and pin what came out
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 -r requirements-dev.txt
+	{ echo "# Exact versions for local use and continuous integration; written by make lock."; \
+	  .venv-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed -E 's/\+cpu$$//' \
+	  | grep -viE '^(nvidia|triton|cuda)'; } > constraints.txt
+	rm -rf .venv-lock
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
