@@ -131,7 +131,7 @@ def _best(
             continue
         if any(not _holds(figure, candidate, known, stated_years) for figure in figures):
             continue
-        covered = sum(weight[term] for term in claims if term in known) / total
+        covered = sum(weight[term] for term in claims if term in figures or term in known) / total
         if covered < SUPPORT_THRESHOLD:
             continue
         on_topic = len(asked & known) / (len(asked) or 1)

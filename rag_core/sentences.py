@@ -19,6 +19,7 @@ _ABBREVIATIONS = frozenset(
 )
 _BOUNDARY = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)")
 _LINE = re.compile(r"[^\n]+")
+_LIST_ENTRY = re.compile(r"\d{1,3}[.)]\s")
 _WORD_BEFORE = re.compile(r"([A-Za-z][A-Za-z.]*)$")
 
 STOP_WORDS = frozenset(
@@ -62,6 +63,7 @@ def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             and text[block[1] : match.start()].count("\n") == 1
             and " | " not in line
             and " | " not in text[block[0] : block[1]]
+            and _LIST_ENTRY.match(line) is None
             and (line[:1].islower() or (line[:1].isdigit() and text[block[0] : block[1]].rstrip()[-1:].isalpha()))
         )
         if joins and block is not None:

@@ -1,0 +1,82 @@
+"""Shared fixtures: the real embedded models, loaded once a run, and a scripted generator where the model's words matter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from rag_core import Document, Hit, Message, Page, RagConfig
+from rag_core.generation import GenerationDelta
+from rag_core.records import Window
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
+
+SAMPLES = Path(__file__).parent.parent / "sample_files"
+
+
+class ScriptedGenerator:
+    """A generator that says what it is told to, one word a delta, and remembers what it was asked."""
+
+    def __init__(self, *replies: str, name: str = "scripted-7b", context_tokens: int = 8_192) -> None:
+        self.replies = list(replies)
+        self.name = name
+        self.context_tokens = context_tokens
+        self.loaded = False
+        self.calls: list[tuple[Message, ...]] = []
+        self.closed_after: int | None = None
+
+    def load(self, on_progress: object = None) -> None:
+        self.loaded = True
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        return sum(len(message.content.split()) + 4 for message in messages)
+
+    def stream(self, messages: Sequence[Message], *, max_new_tokens: int) -> Iterator[GenerationDelta]:
+        self.calls.append(tuple(messages))
+        words = self.replies.pop(0).split(" ")
+        given = 0
+        try:
+            for index, word in enumerate(words):
+                given += 1
+                yield GenerationDelta(word if index == 0 else " " + word, 1, self.count_tokens(messages))
+            yield GenerationDelta("", 0, finish_reason="stop")
+        except GeneratorExit:
+            self.closed_after = given
+            raise
+
+
+def make_document(text: str, name: str = "note.txt", identity: str = "d" * 64, **fields: object) -> Document:
+    pages = fields.pop("pages", (Page(1, 0, len(text)),))
+    return Document(identity, name, "text/plain", len(text.encode()), text, pages, **fields)  # type: ignore[arg-type]
+
+
+def make_hit(
+    document: Document, start: int = 0, end: int | None = None, score: float = 0.9, headings: tuple[str, ...] = ()
+) -> Hit:
+    end = len(document.text) if end is None else end
+    return Hit(
+        document,
+        document.page_at(start),
+        start,
+        end,
+        document.text[start:end],
+        score,
+        focus=Window(start, end),
+        headings=headings,
+    )
+
+
+@pytest.fixture(scope="session")
+def cache_directory() -> Path:
+    """The user's own cache: converting the embedded model once serves every run, as it does for a user."""
+    return RagConfig().cache_directory
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return SAMPLES
