@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from rag_core.citing import cite
+from rag_core.citing import cite, closest_sentence
 from rag_core.config import RagConfig
 from rag_core.generation import GenerationDelta, TextGenerator
 from rag_core.policy import ModelPolicy, policy_for
@@ -24,9 +24,11 @@ from rag_core.records import (
     TokenCounts,
 )
 
-__all__ = ["NOT_FOUND", "stream_answer"]
+__all__ = ["CLOSEST", "NOT_FOUND", "stream_answer"]
 
 NOT_FOUND = "I could not find this in your documents."
+# What stands before a quoted sentence where nothing that the model said is supported.
+CLOSEST = "Closest passage in the documents:"
 
 # A model's own way to say that the passages do not hold the answer.
 _REFUSAL = re.compile(
@@ -102,7 +104,19 @@ def stream_answer(
             yield TextEvent(run.say(NOT_FOUND))
         elif _REFUSAL.match(run.text.strip()):
             reason, run.finish_reason = "the model found no answer in the passages", "abstained"
+        else:
+            yield from _offer_quote(query, prompt, run)
     yield from _finish(question, query, hits, generator.name, run, prompt, reason)
+
+
+def _offer_quote(query: str, prompt: Prompt, run: _Run) -> Iterator[AnswerEvent]:
+    """Where no sentence of the answer is supported, add the sentence that is nearest to the question, word for word."""
+    _, sentences = cite(run.text, query, prompt.hits)
+    if any(sentence.supported for sentence in sentences):
+        return
+    closest = closest_sentence(query, prompt.hits)
+    if closest is not None:
+        yield TextEvent(run.say(f"\n\n{CLOSEST}\n{closest.quote}"))
 
 
 def _nothing_relevant(hits: Sequence[Hit], policy: ModelPolicy) -> str:
@@ -120,6 +134,8 @@ def _finish(
 ) -> Iterator[AnswerEvent]:
     shown = prompt.hits if prompt else ()
     citations, sentences = ((), ()) if reason else cite(run.text, query, shown)
+    # The words that introduce the quotation are ours and claim nothing.
+    sentences = tuple(sentence for sentence in sentences if sentence.text != CLOSEST)
     yield CitationsEvent(citations, sentences)
     run.timings["total"] = time.perf_counter() - run.started
     yield DoneEvent(

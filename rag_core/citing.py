@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from rag_core.records import AnswerSentence, Citation, Document, Hit
 from rag_core.sentences import STOP_WORDS, content_terms, sentence_spans, terms, years
 
-__all__ = ["SUPPORT_THRESHOLD", "cite", "verify"]
+__all__ = ["SUPPORT_THRESHOLD", "cite", "closest_sentence", "verify"]
 
 # Share of a sentence's weighted terms that its citation must cover. At 0.6 a sentence that swaps its subject or its
 # verb's object falls out, one that reorders or drops words stays.
@@ -63,6 +63,28 @@ def cite(answer: str, question: str, hits: Sequence[Hit]) -> tuple[tuple[Citatio
     return tuple(citations), tuple(sentences)
 
 
+def closest_sentence(question: str, hits: Sequence[Hit]) -> Citation | None:
+    """Return the sentence of `hits` that shares most of the question's weighted terms, or None where none shares any.
+
+    What is offered in place of a model's sentence that nothing supports. `score` in [0, 1] is the share covered.
+    """
+    candidates = [item for item in _candidates(hits, most=1) if len(item.inside) > 2]
+    weights = _weights(candidates)
+    asked = [term for term in dict.fromkeys(content_terms(question)) if term in weights]
+    total = sum(weights[term] for term in asked)
+    best: tuple[float, _Candidate] | None = None
+    for candidate in candidates:
+        known = candidate.inside | candidate.around
+        covered = sum(weights[term] for term in asked if term in known)
+        if covered and (best is None or covered > best[0]):
+            best = (covered, candidate)
+    if best is None:
+        return None
+    found: list[Citation] = []
+    _number(best[1], best[0] / total, found)
+    return found[0] if verify(found[0]) else None
+
+
 def verify(citation: Citation) -> bool:
     """Return whether the quote is, character for character, what the document has at that span on that page."""
     document = citation.document
@@ -73,14 +95,14 @@ def verify(citation: Citation) -> bool:
     )
 
 
-def _candidates(hits: Sequence[Hit]) -> list[_Candidate]:
+def _candidates(hits: Sequence[Hit], most: int = _MOST_SENTENCES) -> list[_Candidate]:
     result: list[_Candidate] = []
     for hit in hits:
         document = hit.document
         headings = frozenset(term for heading in hit.headings for term in content_terms(heading))
         spans = sentence_spans(document.text, hit.start, hit.end)
         for index in range(len(spans)):
-            for last in range(index, min(index + _MOST_SENTENCES, len(spans))):
+            for last in range(index, min(index + most, len(spans))):
                 start, end = spans[index][0], spans[last][1]
                 around = headings | _header_terms(document, start)
                 inside = terms(document.text[start:end])

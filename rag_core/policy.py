@@ -37,8 +37,8 @@ SMALL = ModelPolicy(
     passages=2,
     focus_tokens=160,
     history_turns=0,
-    system="You answer questions about documents. Copy the facts from the passages. Answer in one or two short sentences.",
-    instruction="Answer from the passages in one or two short sentences.",
+    system="You are an assistant that answers questions using the given passages.",
+    instruction="Based on the passages above, answer the question in one sentence.",
     minimum_score=0.15,
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from conftest import ScriptedGenerator, make_document, make_hit
 
 from rag_core import Answer, CitationsEvent, DoneEvent, Hit, Message, RagConfig, TextEvent
-from rag_core.answering import NOT_FOUND, stream_answer
+from rag_core.answering import CLOSEST, NOT_FOUND, stream_answer
 from rag_core.citing import verify
 
 TEXT = "The loan of EUR 50 million matures in June 2027. The dividend was not increased."
@@ -70,6 +70,14 @@ def test_an_unsupported_sentence_is_marked_and_the_others_keep_their_sources() -
     generator = ScriptedGenerator("The loan matures in June 2027. It was granted by the bank of Mars.")
     answer = answer_of(run(generator, [make_hit(make_document(TEXT))]))
     assert [sentence.supported for sentence in answer.sentences] == [True, False]
+
+
+def test_where_nothing_is_supported_the_closest_sentence_is_quoted_with_its_source() -> None:
+    generator = ScriptedGenerator("The loan matures in May 2031.")
+    answer = answer_of(run(generator, [make_hit(make_document(TEXT))]))
+    assert answer.text.endswith(f"{CLOSEST}\nThe loan of EUR 50 million matures in June 2027.")
+    assert [citation.quote for citation in answer.citations] == ["The loan of EUR 50 million matures in June 2027."]
+    assert [sentence.supported for sentence in answer.sentences] == [False, True]
 
 
 def test_closing_the_stream_closes_the_generator() -> None:
