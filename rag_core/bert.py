@@ -1,0 +1,186 @@
+"""A lean forward pass for sentence encoders of the BERT family (MiniLM, BGE, E5 and their kind), on torch alone.
+
+The same numbers as `sentence_transformers` gives, without its eight seconds of imports: the architecture is that of
+Devlin et al. 2019 (arXiv:1810.04805), pooling and normalisation as the model's own `modules.json` says. On a CPU with
+AMX tiles the matrices are kept in bfloat16, which is 3.5 times as fast there and leaves each vector within a cosine of
+0.9999 of the float32 one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["BertEncoder", "BertSettings", "read_settings"]
+
+# Tokens of one batch. On a CPU 8 windows of 256 stay in the cache (measured: 7.1 ms a window, 7.8 at 32 windows).
+_CPU_BATCH_TOKENS = 2_048
+_GPU_BATCH_TOKENS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class BertSettings:
+    """What of a model's folder the forward pass needs. `max_tokens` counts the two special tokens."""
+
+    layers: int
+    heads: int
+    dimension: int
+    epsilon: float
+    max_tokens: int
+    pooling: str
+
+
+def read_settings(folder: Path) -> BertSettings | None:
+    """Return the settings of the model in `folder`, None where this forward pass would not be exactly that model."""
+    config = _read_json(folder / "config.json")
+    plain = (
+        config.get("model_type") == "bert"
+        and config.get("hidden_act") == "gelu"
+        and config.get("position_embedding_type", "absolute") == "absolute"
+    )
+    modules = _read_json(folder / "modules.json")
+    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules] if isinstance(modules, list) else []
+    if not plain or kinds != ["Transformer", "Pooling", "Normalize"] or not (folder / "model.safetensors").is_file():
+        return None
+    pooling = _pooling(_read_json(folder / str(modules[1].get("path", "1_Pooling")) / "config.json"))
+    stated = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    longest = int(config["max_position_embeddings"])
+    if not pooling or not (folder / "tokenizer.json").is_file():
+        return None
+    return BertSettings(
+        layers=int(config["num_hidden_layers"]),
+        heads=int(config["num_attention_heads"]),
+        dimension=int(config["hidden_size"]),
+        epsilon=float(config.get("layer_norm_eps", 1e-12)),
+        max_tokens=min(longest, int(stated)) if stated else longest,
+        pooling=pooling,
+    )
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _pooling(config: Any) -> str:
+    """Return `mean` or `cls` where the model pools in that one way, else nothing."""
+    # Newer files name the mode, older ones have one flag a mode.
+    named = config.get("pooling_mode")
+    modes = [named] if isinstance(named, str) else [key for key, on in config.items() if "pooling_mode_" in key and on]
+    known = {"mean": "mean", "cls": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    return known.get(modes[0], "") if len(modes) == 1 else ""
+
+
+def _reduced_precision(device: str) -> bool:
+    """Return whether bfloat16 matrices pay on this device: only where the CPU multiplies them in tiles."""
+    import torch
+
+    tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return device == "cpu" and tiles is not None and bool(tiles())
+
+
+class BertEncoder:
+    """Weights in memory, and the way from token ids to unit vectors. Thread-safe: nothing changes after `__init__`."""
+
+    def __init__(self, folder: Path, settings: BertSettings, device: str, reduced: bool | None = None) -> None:
+        """Load the weights; `reduced` False keeps float32, None decides by the device.
+
+        Raises OSError, ValueError or KeyError where the file is damaged or not such a model.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        self.settings = settings
+        self._device = device
+        reduced = _reduced_precision(device) if reduced is None else reduced
+        self.dtype = torch.bfloat16 if reduced else torch.float32
+        weights = load_file(folder / "model.safetensors")
+        weights = {name.removeprefix("bert."): value for name, value in weights.items()}
+        self._words = weights["embeddings.word_embeddings.weight"].to(device)
+        # Segment 0 is the only one in use here, so its vector joins the position's.
+        positions = (
+            weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        self._positions = positions.to(device)
+        self._norm_weight = weights["embeddings.LayerNorm.weight"].to(device)
+        self._norm_bias = weights["embeddings.LayerNorm.bias"].to(device)
+        self._layers = [self._layer(weights, f"encoder.layer.{number}.") for number in range(settings.layers)]
+
+    def _layer(self, weights: dict[str, torch.Tensor], prefix: str) -> tuple[torch.Tensor, ...]:
+        import torch
+
+        def stacked(*names: str) -> tuple[torch.Tensor, torch.Tensor]:
+            return tuple(  # type: ignore[return-value]
+                torch.cat([weights[f"{prefix}{name}.{part}"] for name in names]).to(self._device, self.dtype)
+                for part in ("weight", "bias")
+            )
+
+        return (
+            *stacked("attention.self.query", "attention.self.key", "attention.self.value"),
+            *stacked("attention.output.dense"),
+            *stacked("attention.output.LayerNorm"),
+            *stacked("intermediate.dense"),
+            *stacked("output.dense"),
+            *stacked("output.LayerNorm"),
+        )
+
+    def encode(self, ids: Sequence[Sequence[int]], batch_size: int) -> npt.NDArray[np.float32]:
+        """Return unit vectors, float32 (len(ids), dimension), for token ids with their special tokens.
+
+        Texts of like length share a batch, so that little is computed for padding. Ids over `max_tokens` are refused
+        with ValueError rather than dropped: to shorten is the caller's job.
+        """
+        import torch
+
+        if any(len(row) > self.settings.max_tokens for row in ids):
+            raise ValueError(f"A text has more than {self.settings.max_tokens} tokens")
+        vectors = np.empty((len(ids), self.settings.dimension), dtype=np.float32)
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        with torch.inference_mode():
+            for batch in self._batches(order, ids, batch_size):
+                vectors[batch] = self._forward([ids[index] for index in batch]).cpu().numpy()
+        return vectors
+
+    def _batches(self, order: list[int], ids: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
+        budget = _CPU_BATCH_TOKENS if self._device == "cpu" else _GPU_BATCH_TOKENS
+        batches: list[list[int]] = []
+        for index in order:
+            if not batches or len(batches[-1]) >= batch_size or (len(batches[-1]) + 1) * len(ids[index]) > budget:
+                batches.append([])
+            batches[-1].append(index)
+        return batches
+
+    def _forward(self, rows: list[Sequence[int]]) -> torch.Tensor:
+        """Return unit vectors float32 (batch, dimension) of token ids padded to the longest row."""
+        import torch
+        from torch.nn import functional
+
+        size, longest, settings = len(rows), max(map(len, rows)), self.settings
+        lengths = torch.tensor([len(row) for row in rows], device=self._device)
+        padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=self._device)
+        present = torch.arange(longest, device=self._device) < lengths[:, None]
+        shape, epsilon = (settings.dimension,), settings.epsilon
+        hidden = functional.embedding(padded, self._words) + self._positions[:longest]
+        hidden = functional.layer_norm(hidden, shape, self._norm_weight, self._norm_bias, epsilon).to(self.dtype)
+        mask = None if bool((lengths == longest).all()) else present[:, None, None, :]
+        for qkv_w, qkv_b, out_w, out_b, norm1_w, norm1_b, up_w, up_b, down_w, down_b, norm2_w, norm2_b in self._layers:
+            joint = functional.linear(hidden, qkv_w, qkv_b).view(size, longest, 3, settings.heads, -1)
+            query, key, value = joint.permute(2, 0, 3, 1, 4)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            mixed = functional.linear(mixed.transpose(1, 2).reshape(size, longest, -1), out_w, out_b)
+            hidden = functional.layer_norm(hidden + mixed, shape, norm1_w, norm1_b, epsilon)
+            wide = functional.gelu(functional.linear(hidden, up_w, up_b))
+            wide = functional.linear(wide, down_w, down_b)
+            hidden = functional.layer_norm(hidden + wide, shape, norm2_w, norm2_b, epsilon)
+        states = hidden.float()
+        if settings.pooling == "cls":
+            return functional.normalize(states[:, 0], dim=1)
+        return functional.normalize((states * present[..., None]).sum(1) / lengths[:, None], dim=1)
