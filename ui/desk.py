@@ -1,0 +1,243 @@
+"""What the page and the endpoints share: take a file in, ask a question, as steps that can be shown and stopped."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_core import Answer, Document, DoneEvent, Message, Progress, QuestionError, RagError, TextEvent
+from rag_core.records import AnswerEvent
+from ui.answers import progress_words
+from ui.samples import Samples
+from ui.sessions import Turn, Visitor, VisitorGoneError, VisitorStore
+from ui.settings import AppSettings
+
+if TYPE_CHECKING:
+    from rag_core.pipeline import RagPipeline
+
+__all__ = ["Desk", "Finished", "Waiting", "Warmer", "Writing", "friendly"]
+
+# Pages are repainted at most this often while an answer is written: faster than reading, slow enough for a phone.
+_PAINT_SECONDS = 0.05
+_POLL_SECONDS = 0.2
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing to read yet; `words` say what is going on."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The answer so far."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The whole answer."""
+
+    answer: Answer
+
+
+Step = Waiting | Writing | Finished
+
+
+def friendly(error: BaseException) -> str:
+    """Return one line for a visitor; anything but our own errors is logged with a reference and told as that alone."""
+    if isinstance(error, RagError):
+        return str(error)
+    if isinstance(error, VisitorGoneError):
+        return "Your visit has ended and its documents were deleted; add them again"
+    reference = secrets.token_hex(4)
+    log.error("Unexpected failure %s", reference, exc_info=error)
+    return f"Something failed on our side; try again. Reference for the operator: {reference}"
+
+
+class Warmer:
+    """Loads the models once, in the background. A failed load is tried again at the next question."""
+
+    def __init__(self, pipeline: RagPipeline) -> None:
+        self._pipeline = pipeline
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.ready = False
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to load unless that is done or under way; returns at once."""
+        with self._lock:
+            if self.ready or (self._thread is not None and self._thread.is_alive()):
+                return
+            self.error = None
+            self._thread = threading.Thread(target=self._load, name="warm-up", daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most `seconds` for a load under way; return whether one still is."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+        return thread is not None and thread.is_alive()
+
+    def words(self) -> str:
+        """Return what the models are at, in words."""
+        if self.ready:
+            return "Ready"
+        if self.error is not None:
+            return "The model could not be loaded"
+        status = self._pipeline.load_status
+        return progress_words(status) if status else "The model loads at your first question"
+
+    def _load(self) -> None:
+        try:
+            self._pipeline.warm_up()
+            self.ready = True
+        except BaseException as error:  # kept for the next question, which tells the visitor
+            self.error = error
+            log.warning("Loading the models failed: %s", error, exc_info=not isinstance(error, RagError))
+
+
+class Desk:
+    """One for the process: the shared pipeline, the visitors, the samples."""
+
+    def __init__(self, pipeline: RagPipeline, settings: AppSettings, samples: Path) -> None:
+        self.pipeline = pipeline
+        self.settings = settings
+        self.store = VisitorStore(pipeline, settings)
+        self.samples = Samples(samples)
+        self.warmer = Warmer(pipeline)
+
+    def add(self, visitor: Visitor, path: Path, name: str) -> Iterator[Progress | Document]:
+        """Take in the file at `path`, which is the visitor's own and is deleted; yield progress, then the Document.
+
+        Closing the iterator abandons the file. Raises RagError, VisitorGoneError.
+        """
+        updates: queue.SimpleQueue[Progress | Document | BaseException] = queue.SimpleQueue()
+        abandoned = threading.Event()
+
+        def report(progress: Progress) -> None:
+            if abandoned.is_set():
+                raise VisitorGoneError
+            updates.put(progress)
+
+        def work() -> None:
+            try:
+                updates.put(visitor.add(path, name, report))
+            except BaseException as error:  # raised where the visitor waits
+                updates.put(error)
+
+        threading.Thread(target=work, name="ingest", daemon=True).start()
+        try:
+            while True:
+                latest = _latest(updates)
+                if isinstance(latest, BaseException):
+                    raise latest
+                yield latest
+                if isinstance(latest, Document):
+                    return
+                time.sleep(_PAINT_SECONDS)
+        finally:
+            abandoned.set()
+
+    def add_sample(self, visitor: Visitor, name: str) -> Iterator[Progress | Document]:
+        """Take in a copy of a sample file. Raises RagError."""
+        sample = self.samples.get(name)
+        if sample is None:
+            raise QuestionError("There is no sample of that name; choose one from the list")
+        copy = visitor.folder / f"{secrets.token_hex(8)}{sample.path.suffix}"
+        shutil.copyfile(sample.path, copy)
+        return self.add(visitor, copy, sample.name)
+
+    def ask(self, visitor: Visitor, turn: Turn, history: Sequence[Message]) -> Iterator[Step]:
+        """Answer `turn.question`; yield what to show. Closing the iterator, or `turn.stopped`, stops the model.
+
+        The model runs in a thread of its own: its state belongs to one thread, and a stop need not wait for its next
+        token. Raises RagError, VisitorGoneError.
+        """
+        yield from self._wait_for_models(turn)
+        events: queue.SimpleQueue[AnswerEvent | BaseException | None] = queue.SimpleQueue()
+        thread = threading.Thread(target=_answer, args=(visitor, turn, history, events), name="answer", daemon=True)
+        thread.start()
+        try:
+            yield Waiting("Searching your documents")
+            yield from self._steps(turn, events)
+        finally:
+            turn.stopped.set()
+
+    def _wait_for_models(self, turn: Turn) -> Iterator[Step]:
+        self.warmer.start()
+        shown = ""
+        while self.warmer.wait(_POLL_SECONDS) and not turn.stopped.is_set():
+            if (words := self.warmer.words()) != shown:
+                shown = words
+                yield Waiting(words)
+        if self.warmer.error is not None:
+            raise self.warmer.error
+
+    def _steps(self, turn: Turn, events: queue.SimpleQueue[AnswerEvent | BaseException | None]) -> Iterator[Step]:
+        painted = 0.0
+        pending = False
+        while not turn.stopped.is_set():
+            try:
+                event = events.get(timeout=_PAINT_SECONDS if pending else _POLL_SECONDS)
+            except queue.Empty:
+                event = TextEvent("")
+            if isinstance(event, BaseException):
+                raise event
+            if event is None:
+                return
+            if isinstance(event, DoneEvent):
+                turn.answer, turn.text = event.answer, event.answer.text
+                yield Finished(event.answer)
+                return
+            if isinstance(event, TextEvent):
+                turn.text += event.text
+                pending = pending or bool(event.text)
+            if pending and time.monotonic() - painted >= _PAINT_SECONDS:
+                painted, pending = time.monotonic(), False
+                yield Writing(turn.text)
+
+
+def _answer(
+    visitor: Visitor,
+    turn: Turn,
+    history: Sequence[Message],
+    events: queue.SimpleQueue[AnswerEvent | BaseException | None],
+) -> None:
+    """Run the pipeline's stream in this thread and hand its events on, until it ends or the turn is stopped."""
+    try:
+        with visitor.at_work():
+            stream = visitor.pipeline.stream(turn.question, history)
+            with closing(stream):  # type: ignore[type-var]
+                for event in stream:
+                    if turn.stopped.is_set():
+                        break
+                    events.put(event)
+        events.put(None)
+    except BaseException as error:  # raised where the visitor waits
+        events.put(error)
+
+
+def _latest(updates: queue.SimpleQueue[Progress | Document | BaseException]) -> Progress | Document | BaseException:
+    """Wait for an update, and skip to the newest where several have come: older progress is of no interest."""
+    latest = updates.get()
+    while isinstance(latest, Progress):
+        try:
+            latest = updates.get_nowait()
+        except queue.Empty:
+            break
+    return latest

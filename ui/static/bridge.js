@@ -1,0 +1,80 @@
+// Clicks on our buttons become events of this component; what concerns the page alone is done here.
+const small = window.matchMedia("(max-width: 900px)");
+const body = document.body;
+let origin = null; // what opened the source: where the focus returns
+let shown = ""; // token of the panel that was scrolled to last
+
+function showPane(pane) {
+  body.dataset.pane = pane;
+  for (const tab of document.querySelectorAll(".rag-tabs button")) {
+    tab.setAttribute("aria-pressed", String(tab.dataset.pane === pane));
+  }
+}
+
+function back() {
+  showPane("chat");
+  if (origin && document.contains(origin)) origin.focus();
+  origin = null;
+}
+
+// A new panel is scrolled to its mark inside its own frame: the page itself never jumps.
+function settle() {
+  const panel = document.querySelector("#rag-panel .rag-panel");
+  if (!panel || !panel.dataset.shown || panel.dataset.shown === shown) return;
+  shown = panel.dataset.shown;
+  const text = panel.querySelector(".rag-page-text");
+  const mark = text.querySelector("mark");
+  if (mark) {
+    const top = mark.getBoundingClientRect().top - text.getBoundingClientRect().top + text.scrollTop;
+    text.scrollTop = Math.max(0, top - text.clientHeight / 3);
+    const table = mark.closest(".rag-table");
+    if (table) table.scrollLeft = Math.max(0, mark.offsetLeft - table.clientWidth / 2);
+  } else {
+    text.scrollTop = 0;
+  }
+  if (origin) panel.querySelector(".rag-panel-title").focus({ preventScroll: true });
+  for (const chip of document.querySelectorAll(".rag-chip[aria-current]")) chip.removeAttribute("aria-current");
+  if (origin && origin.classList.contains("rag-chip")) origin.setAttribute("aria-current", "true");
+}
+
+const pageActions = {
+  back: () => back(),
+  pane: (button) => showPane(button.dataset.pane),
+  theme: () => body.classList.toggle("dark"),
+};
+const serverActions = {
+  source: (data) => trigger("rag_source", data),
+  view: (data) => trigger("rag_view", data),
+  remove: (data) => trigger("rag_remove", data),
+  dismiss: (data) => trigger("rag_dismiss", data),
+  sample: (data) => trigger("rag_sample", data),
+  ask: (data) => trigger("rag_ask", data),
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element && event.target.closest("[data-rag]");
+  if (!button) return;
+  const { rag, ...data } = button.dataset;
+  if (pageActions[rag]) return pageActions[rag](button);
+  if (!serverActions[rag]) return;
+  if (rag === "remove") button.closest("li")?.classList.add("is-leaving");
+  if (rag === "ask") showPane("chat");
+  if (rag === "ask" || rag === "sample") {
+    button.disabled = true;
+    setTimeout(() => (button.disabled = false), 3000);
+  }
+  if (rag === "source" || rag === "view") {
+    if (!button.closest(".rag-panel")) origin = button;
+    if (small.matches) showPane("sources");
+    else body.dataset.pane = "sources";
+  }
+  serverActions[rag](data);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && origin) back();
+});
+
+showPane("chat");
+const panel = document.querySelector("#rag-panel");
+new MutationObserver(settle).observe(panel || body, { childList: true, subtree: true, attributes: true });
