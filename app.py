@@ -64,7 +64,7 @@ def build_app(pipeline: RagPipeline, settings: AppSettings, samples: Path = SAMP
         title="RagOptimize", analytics_enabled=False, fill_height=True, fill_width=True, delete_cache=(300, 900)
     )
     with blocks as demo:
-        header = gr.HTML(header_html(desk.warmer.words(), ready=False), elem_id="rag-header")
+        header = gr.HTML(header_html("Starting", ready=False), elem_id="rag-header")
         gr.HTML(tabs_html(), elem_id="rag-tabs")
         bridge = gr.HTML("", js_on_load=BRIDGE, elem_id="rag-bridge")
         with gr.Row(elem_id="rag-main"):

@@ -100,7 +100,7 @@ class Warmer:
         if self.error is not None:
             return "The model could not be loaded"
         status = self._pipeline.load_status
-        return progress_words(status) if status else "The model loads at your first question"
+        return progress_words(status) if status else "Model loads at the first question"
 
     def _load(self) -> None:
         try:

@@ -74,9 +74,10 @@ class Handlers:
             yield documents_html((), [Arrival(arrivals[0][0].name, error=friendly(error))]), None
             return
         waiting = [arrival for arrival, _ in arrivals]
+        yield documents_html(_documents(visitor), waiting), None
         for arrival, file in arrivals:
             yield from self._take_in(visitor, arrival, waiting, partial(self._add_upload, visitor, file))
-        yield documents_html(_documents(visitor), [arrival for arrival in waiting if arrival.error]), None
+        yield documents_html(_documents(visitor), [arrival for arrival in waiting if arrival.error]), gr.skip()
 
     def sample(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
         """Take in the sample that was chosen; yield the list."""

@@ -15,6 +15,11 @@ BRIDGE = (_STATIC / "bridge.js").read_text(encoding="utf-8")
 HEAD = (
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
     '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
+    # The style sheet is confined to the page's parts by Gradio; what lies around them is set here.
+    "<style>html, body { background: #f4f5f3; } html:has(.dark), body.dark { background: #10161b; }"
+    "body footer { justify-content: flex-end !important; margin: 0 !important; padding: 2px 20px 6px !important; }"
+    "body footer button { font-size: 12px !important; } body footer .divider { display: none !important; }"
+    "@media (max-width: 900px) { body footer { display: none !important; } }</style>"
 )
 
 _INK = gr.themes.Color(

@@ -5,7 +5,8 @@ let origin = null; // what opened the source: where the focus returns
 let shown = ""; // token of the panel that was scrolled to last
 
 function showPane(pane) {
-  body.dataset.pane = pane;
+  const main = document.querySelector("#rag-main");
+  if (main) main.dataset.pane = pane;
   for (const tab of document.querySelectorAll(".rag-tabs button")) {
     tab.setAttribute("aria-pressed", String(tab.dataset.pane === pane));
   }
@@ -66,7 +67,6 @@ document.addEventListener("click", (event) => {
   if (rag === "source" || rag === "view") {
     if (!button.closest(".rag-panel")) origin = button;
     if (small.matches) showPane("sources");
-    else body.dataset.pane = "sources";
   }
   serverActions[rag](data);
 });
@@ -75,6 +75,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && origin) back();
 });
 
-showPane("chat");
-const panel = document.querySelector("#rag-panel");
-new MutationObserver(settle).observe(panel || body, { childList: true, subtree: true, attributes: true });
+// This may run before the rest of the page stands, so nothing here counts on an element that is not yet there.
+new MutationObserver(settle).observe(body, { childList: true, subtree: true });
