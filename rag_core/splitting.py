@@ -8,13 +8,13 @@ A passage never crosses a page, keeps table rows whole, and starts at a heading 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from rag_core.config import SplittingConfig
-from rag_core.records import Chunk, Document, Heading, Page
+from rag_core.outline import HeadingPaths
+from rag_core.records import Chunk, Document, Page
 from rag_core.tokens import TokenCounter, WordTokens
 from rag_core.windows import cut_windows
 
@@ -71,24 +71,6 @@ def split_document(document: Document, config: SplittingConfig, counter: TokenCo
         )
         for number, (page, start, end) in enumerate(spans)
     )
-
-
-class HeadingPaths:
-    """For every position of a document, the titles it stands under."""
-
-    def __init__(self, headings: Sequence[Heading]) -> None:
-        self._starts: list[int] = []
-        self._paths: list[tuple[str, ...]] = []
-        open_headings: list[Heading] = []
-        for heading in sorted(headings, key=lambda item: item.start):
-            open_headings = [outer for outer in open_headings if outer.level < heading.level] + [heading]
-            self._starts.append(heading.start)
-            self._paths.append(tuple(" ".join(item.title.split()) for item in open_headings))
-
-    def at(self, position: int) -> tuple[str, ...]:
-        """Return the path at `position`, outermost first; a heading that starts just there is part of it."""
-        index = bisect_right(self._starts, position) - 1
-        return self._paths[index] if index >= 0 else ()
 
 
 def _blocks(document: Document, page: Page, words: WordTokens) -> Iterator[_Block]:

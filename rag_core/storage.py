@@ -3,6 +3,7 @@
     DIR/index.json          format, embedder, splitter, and which folder holds the vectors
     DIR/records/ID.json     a whole document: text, pages, chunks, windows. Its presence is the commit mark
     DIR/vectors-*/          Chroma
+    DIR/generation          a word that changes with every change, so that other processes notice
     DIR/writer.lock         held by the one process that adds or removes
     DIR/vectors.lock        shared by those that search, exclusive while vectors change
 
@@ -93,16 +94,19 @@ class IndexFolder:
         """Return the folders of vectors that are not `current`: left by an interrupted removal."""
         return [path for path in self.root.glob("vectors-*") if path.is_dir() and path.name != current]
 
-    def generation(self) -> tuple[int, ...]:
-        """Return a value that changes with every record written or removed, by any process, and costs two look-ups."""
-        marks = []
-        for path in (self.root / "index.json", self._records):
-            try:
-                found = path.stat()
-                marks += [found.st_mtime_ns, found.st_ino]
-            except OSError:
-                marks += [0, 0]
-        return tuple(marks)
+    def generation(self) -> str:
+        """Return a word that is another one after every change by any process."""
+        try:
+            return (self.root / "generation").read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return ""
+
+    def next_generation(self) -> str:
+        """Tell other processes that something changed, and return the new word."""
+        word = secrets.token_hex(8)
+        with _translated(self.root):
+            _write(self.root / "generation", word)
+        return word
 
     # Records ---------------------------------------------------------------------------------------------------------
 
@@ -198,7 +202,8 @@ def _locked(path: Path, exclusive: bool, seconds: float) -> Iterator[bool]:
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("w", encoding="utf-8", errors="surrogatepass", opener=_owner_only) as file:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -207,10 +212,6 @@ def _write(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)
-
-
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _flush_folder(folder: Path) -> None:

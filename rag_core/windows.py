@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from rag_core.config import SplittingConfig
-from rag_core.records import Document, Heading, Table, Window
+from rag_core.outline import HeadingPaths, TableHeaders
+from rag_core.records import Document, Window
 from rag_core.tokens import MAX_WORD, TokenCounter, WordTokens
 
 __all__ = ["WindowTexts", "cut_windows"]
@@ -31,12 +32,10 @@ class WindowTexts:
         self._document = document
         self._title_tokens = int(config.window_tokens * _TITLE_SHARE)
         self._header_tokens = int(config.window_tokens * _HEADER_SHARE)
-        self._headings = sorted(document.headings, key=lambda heading: heading.start)
-        self._heading_starts = [heading.start for heading in self._headings]
-        self._tables = sorted(document.tables, key=lambda table: table.start)
-        self._table_starts = [table.start for table in self._tables]
-        rows = [document.text[table.header_start : table.header_end] for table in self._tables]
-        self._words = WordTokens(counter, " ".join([">", *(heading.title for heading in self._headings), *rows]))
+        self._paths = HeadingPaths(document.headings)
+        self._headers = TableHeaders(document)
+        titles = [heading.title for heading in document.headings]
+        self._words = WordTokens(counter, " ".join([">", *titles, *self._headers.rows()]))
 
     def embedded(self, start: int, end: int) -> str:
         """Return the text to embed for the window [start, end): its context, a line break, and its words."""
@@ -46,10 +45,11 @@ class WindowTexts:
 
     def context(self, start: int) -> str:
         """Return the titles above position `start` and the header row of the table it is in; may be empty."""
-        titles = " > ".join(heading.title for heading in self._path(start)).split()
+        # A heading that stands in the window itself is not repeated.
+        titles = " > ".join(self._paths.at(start - 1)).split()
         # Of a long path the innermost titles say most, of a long row its first cells.
         inner = self._fitting(titles[::-1], self._title_tokens)[::-1]
-        header = self._fitting(self.table_header(start).split(), self._header_tokens)
+        header = self._fitting(self._headers.at(start).split(), self._header_tokens)
         return "\n".join(" ".join(part) for part in (inner, header) if part)
 
     def _fitting(self, words: Sequence[str], tokens: int) -> Sequence[str]:
@@ -59,26 +59,6 @@ class WindowTexts:
             if tokens < 0:
                 return words[:number]
         return words
-
-    def table_header(self, position: int) -> str:
-        """Return the header row of the table around `position` where the position is below that row."""
-        index = bisect_right(self._table_starts, position) - 1
-        table: Table | None = self._tables[index] if index >= 0 else None
-        if table is None or position >= table.end or position < table.header_end:
-            return ""
-        return self._document.text[table.header_start : table.header_end]
-
-    def _path(self, start: int) -> list[Heading]:
-        """Return the headings in force at `start`; one that stands in the window itself is not repeated."""
-        path: list[Heading] = []
-        level = 7
-        index = bisect_right(self._heading_starts, start - 1) - 1
-        while index >= 0 and level > 1:
-            if self._headings[index].level < level:
-                path.append(self._headings[index])
-                level = self._headings[index].level
-            index -= 1
-        return path[::-1]
 
 
 def cut_windows(

@@ -1,0 +1,238 @@
+"""The documents of one owner, searchable by meaning and by words, in memory or persisted in a folder."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from rag_core.config import RagConfig
+from rag_core.embedding import Embedder, Vectors
+from rag_core.errors import DocumentNotFoundError, DocumentTooLargeError, IndexStateError
+from rag_core.keeping import FolderKeeper, Keeper, MemoryKeeper, window_keys
+from rag_core.lexical import LexicalIndex
+from rag_core.outline import TableHeaders
+from rag_core.records import Chunk, Document, Progress, ProgressCallback
+from rag_core.splitting import SPLITTER_VERSION
+from rag_core.storage import Record
+from rag_core.vectors import Neighbour, WindowKey
+from rag_core.windows import WindowTexts
+
+__all__ = ["DocumentIndex"]
+
+# Windows embedded between two reports of progress, after each of which the caller may cancel.
+_EMBED_STEP = 64
+
+
+class DocumentIndex:
+    """Documents with their chunks and vectors. Thread-safe: searches go on while another thread adds.
+
+    With `config.index.directory` the index persists there, and processes may share it; else it is in memory, private,
+    and gone with `close()`.
+    """
+
+    def __init__(self, config: RagConfig, embedder: Embedder) -> None:
+        """Open the index; loads neither models nor vectors. Raises IndexStateError."""
+        self._config = config
+        self._embedder = embedder
+        self._keeper: Keeper = MemoryKeeper()
+        if config.index.directory is not None:
+            self._keeper = FolderKeeper(config.index.directory.expanduser(), embedder.name, _splitter_key(config))
+        self._writing = threading.RLock()
+        self._state = threading.RLock()
+        self._records: dict[str, Record] = {}
+        self._lexical = LexicalIndex()
+        # Documents whose words the lexical index holds; the others join at the next search.
+        self._worded: set[str] = set()
+        self._closed = False
+        self._current()
+
+    # Documents -------------------------------------------------------------------------------------------------------
+
+    def add(self, document: Document, chunks: Sequence[Chunk], on_progress: ProgressCallback | None = None) -> Document:
+        """Embed and add `document`, and return it with its counts; one that is there already comes back as it is.
+
+        All or nothing: where anything fails, or `on_progress` raises, nothing of the document stays.
+        Raises DocumentTooLargeError over `config.limits.documents`, ModelError or IndexStateError.
+        """
+        with self._writing, self._keeper.writing():
+            records = self._current()
+            if document.id in records:
+                return records[document.id].document
+            if len(records) >= self._config.limits.documents:
+                raise DocumentTooLargeError(
+                    f"There are {len(records)} documents already, the most that are kept; remove one first"
+                )
+            counted = replace(
+                document, chunk_count=len(chunks), window_count=sum(len(chunk.windows) for chunk in chunks)
+            )
+            sequence = 1 + max((record.sequence for record in records.values()), default=0)
+            record = Record(counted, tuple(chunks), sequence)
+            vectors = self._embedded(record, on_progress)
+            self._save(record, vectors, records, on_progress)
+            return counted
+
+    def _embedded(self, record: Record, on_progress: ProgressCallback | None) -> Vectors:
+        """Return the vectors of all windows, float32 (windows, dimension), in the order of `window_keys`."""
+        texts = WindowTexts(record.document, self._config.splitting, self._embedder)
+        spans = [(window.start, window.end) for chunk in record.chunks for window in chunk.windows]
+        rows = []
+        for start in range(0, len(spans), _EMBED_STEP):
+            self._report(on_progress, "embedding", start, len(spans))
+            rows.append(self._embedder.encode([texts.embedded(*span) for span in spans[start : start + _EMBED_STEP]]))
+        self._report(on_progress, "embedding", len(spans), len(spans))
+        return np.concatenate(rows) if rows else np.empty((0, self._embedder.dimension), dtype=np.float32)
+
+    def _save(
+        self, record: Record, vectors: Vectors, records: dict[str, Record], on_progress: ProgressCallback | None
+    ) -> None:
+        keys = window_keys(record)
+        try:
+            self._report(on_progress, "saving", 0, len(keys))
+            for done in self._keeper.write_vectors(keys, vectors):
+                self._report(on_progress, "saving", done, len(keys))
+            self._keeper.commit(record)
+        except BaseException:
+            self._keeper.uncommit(record.document.id)
+            self._keeper.drop_vectors(keys, list(records.values()))
+            raise
+        self._lexical.add(_passages(record))
+        with self._state:
+            self._records = {**self._records, record.document.id: record}
+            self._worded.add(record.document.id)
+
+    def _report(
+        self, on_progress: ProgressCallback | None, stage: Literal["embedding", "saving"], done: int, total: int
+    ) -> None:
+        """Report progress; a closed index ends the addition here, as an exception of the caller's own does."""
+        self._check_open()
+        if on_progress:
+            on_progress(Progress(stage, done, total))
+
+    def remove(self, document_id: str) -> None:
+        """Delete a document: its record, text and vectors. Raises DocumentNotFoundError or IndexStateError."""
+        with self._writing, self._keeper.writing():
+            self._drop([self._record(document_id)])
+
+    def clear(self) -> None:
+        """Delete all documents. Raises IndexStateError."""
+        with self._writing, self._keeper.writing():
+            self._drop(list(self._current().values()))
+
+    def _drop(self, dropped: Sequence[Record]) -> None:
+        gone = {record.document.id for record in dropped}
+        for document_id in gone:
+            self._keeper.uncommit(document_id)
+        with self._state:
+            self._records = {key: record for key, record in self._records.items() if key not in gone}
+            self._forget_words(gone)
+            kept = list(self._records.values())
+        self._keeper.drop_vectors([key for record in dropped for key in window_keys(record)], kept)
+
+    def has(self, document_id: str) -> bool:
+        """Return whether the whole document is there."""
+        return document_id in self._current()
+
+    def get(self, document_id: str) -> Document:
+        """Return a document. Raises DocumentNotFoundError."""
+        return self._record(document_id).document
+
+    def documents(self) -> list[Document]:
+        """Return all documents, in the order in which they were added."""
+        return [record.document for record in sorted(self._current().values(), key=lambda record: record.sequence)]
+
+    def chunks(self, document_id: str) -> tuple[Chunk, ...]:
+        """Return a document's chunks, in reading order. Raises DocumentNotFoundError."""
+        return self._record(document_id).chunks
+
+    # Searching -------------------------------------------------------------------------------------------------------
+
+    def records(self) -> dict[str, Record]:
+        """Return all documents with their chunks by id: one state, which later changes leave alone."""
+        return dict(self._current())
+
+    def nearest(self, vector: Vectors, count: int, document_ids: Sequence[str] | None = None) -> list[Neighbour]:
+        """Return at most `count` windows nearest to the unit `vector` (dimension,), nearest first."""
+        self._current()
+        with self._keeper.searching() as store:
+            return store.nearest(vector, count, document_ids) if store else []
+
+    def vectors(self, keys: Sequence[WindowKey]) -> dict[WindowKey, Vectors]:
+        """Return the unit vectors of those windows that are there."""
+        with self._keeper.searching() as store:
+            return store.vectors(keys) if store else {}
+
+    def lexical(self) -> LexicalIndex:
+        """Return the word index over all documents, up to date."""
+        with self._state:
+            records = self._current()
+            self._forget_words(self._worded - set(records))
+            for document_id in set(records) - self._worded:
+                self._lexical.add(_passages(records[document_id]))
+                self._worded.add(document_id)
+            return self._lexical
+
+    def close(self) -> None:
+        """Give back memory and files; an index in memory is gone. May be called twice."""
+        # An addition that is under way ends at its next report.
+        self._closed = True
+        with self._writing, self._state:
+            self._records = {}
+            self._lexical = LexicalIndex()
+            self._worded = set()
+            self._keeper.close()
+
+    def _current(self) -> dict[str, Record]:
+        """Return the records, read anew where another process changed them; the dictionary is never changed."""
+        self._check_open()
+        with self._state:
+            found = self._keeper.refresh(self._records)
+            if found is not None:
+                self._records = found
+            return self._records
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexStateError("The index is closed; open it again")
+
+    def _record(self, document_id: str) -> Record:
+        record = self._current().get(document_id)
+        if record is None:
+            raise DocumentNotFoundError(
+                f"There is no document {_short(document_id)}; it was removed, or its id is another"
+            )
+        return record
+
+    def _forget_words(self, document_ids: set[str]) -> None:
+        for document_id in document_ids & self._worded:
+            self._lexical.remove(document_id)
+        self._worded -= document_ids
+
+
+def _splitter_key(config: RagConfig) -> str:
+    """Return what decides how a document is cut: the version, and the sizes."""
+    sizes = config.splitting
+    parts = (sizes.passage_tokens, sizes.passage_overlap_tokens, sizes.window_tokens, sizes.window_overlap_tokens)
+    return "-".join(map(str, (SPLITTER_VERSION, *parts)))
+
+
+def _passages(record: Record) -> list[tuple[tuple[str, int], str]]:
+    """Return what is matched by words of each chunk: the document's name, headings, table header, and its text."""
+    headers = TableHeaders(record.document)
+    name = re.sub(r"\.\w+\Z", "", record.document.name)
+    return [
+        (
+            (chunk.document_id, chunk.number),
+            "\n".join([name, *chunk.headings, headers.at(chunk.start), chunk.text]),
+        )
+        for chunk in record.chunks
+    ]
+
+
+def _short(document_id: str) -> str:
+    """Return an id for a message: quoted, without control characters, of bounded length."""
+    return repr(str(document_id)[:64])

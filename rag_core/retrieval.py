@@ -1,0 +1,140 @@
+"""Question to ranked passages: nearness of meaning and shared words, weighed on one scale that never shifts.
+
+Both sides are put on absolute scales: the cosine of the question with a passage's best window, and the share of the
+question's words (weighted by rarity) that the passage covers. Their sum, with fixed weights, goes through a logistic
+function to the score. Because coverage is low wherever the wording differs, the cosine then decides by itself, and
+where the words match they decide; normalising each list by its own best, or fusing ranks, gives that up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rag_core.config import RagConfig
+from rag_core.embedding import Embedder, Vectors
+from rag_core.errors import ConfigError, DocumentNotFoundError
+from rag_core.index import DocumentIndex
+from rag_core.lexical import ChunkKey, LexicalMatch
+from rag_core.records import Chunk, Hit, Window
+from rag_core.storage import Record
+from rag_core.vectors import WindowKey
+
+__all__ = ["Retriever", "relevance"]
+
+# Weight of the cosine against that of the coverage, and the logistic's slope and middle. See `relevance`.
+_COSINE_WEIGHT = 0.3
+_SLOPE = 12.0
+_MIDDLE = 0.4
+# Windows asked for each passage that is wanted as a candidate: several windows of one passage may be among the nearest.
+_WINDOWS_PER_CANDIDATE = 2
+
+
+def relevance(cosine: float, coverage: float) -> float:
+    """Return the score in [0, 1] of a passage: how likely it holds what the question asks for.
+
+    `cosine` in [-1, 1] and `coverage` in [0, 1] are those of the passage's best window and of its words.
+    """
+    mixed = _COSINE_WEIGHT * cosine + (1.0 - _COSINE_WEIGHT) * coverage
+    return 1.0 / (1.0 + math.exp(-_SLOPE * (mixed - _MIDDLE)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    record: Record
+    chunk: Chunk
+    focus: Window
+    cosine: float
+    match: LexicalMatch | None
+
+    @property
+    def score(self) -> float:
+        return relevance(self.cosine, self.match.coverage if self.match else 0.0)
+
+    def hit(self) -> Hit:
+        chunk = self.chunk
+        return Hit(
+            document=self.record.document,
+            page=chunk.page,
+            start=chunk.start,
+            end=chunk.end,
+            text=chunk.text,
+            score=self.score,
+            focus=self.focus,
+            headings=chunk.headings,
+            dense_score=self.cosine,
+            lexical_score=self.match.score if self.match else 0.0,
+        )
+
+
+class Retriever:
+    """Searches an index. Holds nothing of its own, so it is cheap to make and may be used by any thread."""
+
+    def __init__(self, index: DocumentIndex, embedder: Embedder, config: RagConfig) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._config = config.retrieval
+
+    def search(self, query: str, k: int | None = None, document_ids: Sequence[str] | None = None) -> list[Hit]:
+        """Return the `k` best passages (`config.retrieval.k` when None), best first; fewer where there are fewer.
+
+        `document_ids` narrows the search. Raises ConfigError for a `k` under 1, DocumentNotFoundError for an id that
+        is not there, ModelError or IndexStateError.
+        """
+        k = self._config.k if k is None else k
+        if k < 1:
+            raise ConfigError(f"k is {k}; at least 1 passage must be asked for")
+        records = self._index.records()
+        if document_ids is not None:
+            missing = [document_id for document_id in document_ids if document_id not in records]
+            if missing:
+                raise DocumentNotFoundError(
+                    f"There is no document {missing[0][:64]!r}; it was removed, or its id is another"
+                )
+            document_ids = list(dict.fromkeys(document_ids))
+        if not records or document_ids == []:
+            return []
+        candidates = self._candidates(query, max(k, self._config.candidates), document_ids, records)
+        # Ties are broken by the cosine, then by the order in the documents, so that a search repeats itself exactly.
+        candidates.sort(key=lambda item: (-item.score, -item.cosine, item.record.sequence, item.chunk.number))
+        return [candidate.hit() for candidate in candidates[:k]]
+
+    def _candidates(
+        self, query: str, count: int, document_ids: Sequence[str] | None, records: dict[str, Record]
+    ) -> list[_Candidate]:
+        """Return the passages that either side proposes, each scored by both sides."""
+        vector = self._embedder.encode([query])[0]
+        near = self._index.nearest(vector, count * _WINDOWS_PER_CANDIDATE, document_ids)
+        lexical = self._index.lexical()
+        worded = lexical.search(query, count, document_ids)
+        keys: dict[ChunkKey, None] = dict.fromkeys((item.key.document_id, item.key.chunk) for item in near)
+        keys.update(dict.fromkeys(match.key for match in worded))
+        # What was added or removed since the search began is left out.
+        present = [key for key in keys if key[0] in records and key[1] < len(records[key[0]].chunks)]
+        matches = lexical.matches(query, present)
+        cosines = self._cosines(vector, present, records, {item.key: item.cosine for item in near})
+        found = []
+        for key in present:
+            record = records[key[0]]
+            chunk = record.chunks[key[1]]
+            scored = [(cosines.get(WindowKey(*key, number)), number) for number in range(len(chunk.windows))]
+            best = max(((cosine, -number) for cosine, number in scored if cosine is not None), default=None)
+            if best is not None:
+                focus = chunk.windows[-best[1]]
+                found.append(_Candidate(record, chunk, focus, best[0], matches.get(key)))
+        return found
+
+    def _cosines(
+        self, vector: Vectors, keys: Sequence[ChunkKey], records: dict[str, Record], known: dict[WindowKey, float]
+    ) -> dict[WindowKey, float]:
+        """Return the cosine of every window of the passages `keys`, computed where the search did not give it."""
+        wanted = [
+            WindowKey(*key, number) for key in keys for number in range(len(records[key[0]].chunks[key[1]].windows))
+        ]
+        rows = self._index.vectors([key for key in wanted if key not in known])
+        cosines = dict(known)
+        cosines.update((key, float(np.dot(row, vector))) for key, row in rows.items())
+        return cosines
