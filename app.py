@@ -117,6 +117,8 @@ def _conversation(handlers: Handlers, panel: gr.HTML, settings: AppSettings) -> 
         ),
         concurrency_limit=settings.answers_at_once,
         show_progress="hidden",
+        # Programs use the endpoint of that name in ui.endpoints.
+        api_name="page_chat",
         api_visibility="private",
         fill_width=True,
     )
@@ -180,6 +182,8 @@ def _serve(app: App, config: RagConfig) -> None:
         quiet=True,
     )
     offer_only(app.demo)
+    # Gradio itself keeps the conversation of a closed page for an hour; it quotes the documents, so it goes with them.
+    store.on_gone = lambda key: app.demo.state_holder.session_data.pop(key[0], None)
     if app.desk.settings.warm_up:
         app.desk.warmer.start()
     print(f"RagOptimize is at {url}  (MCP at {url.rstrip('/')}/gradio_api/mcp/; Ctrl-C ends it)", flush=True)

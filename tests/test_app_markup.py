@@ -189,7 +189,7 @@ def test_progress_is_told_by_stage(progress: Progress, words: str) -> None:
     assert progress_words(progress) == words
 
 
-# Passages ---------------------------------------------------------------------------------------------------------------
+# Passages
 
 
 def marks(markup: str) -> str:

@@ -105,12 +105,16 @@ def test_leaving_deletes_after_the_grace_period_unless_one_returns(pipeline: Rag
     store = VisitorStore(pipeline, AppSettings(grace_seconds=3_600))
     visitor = store.open(("a", ""))
     put(visitor)
+    gone: list[tuple[str, str]] = []
+    store.on_gone = gone.append
     store.leave(("a", ""))
     assert store.sweep() == 0
+    assert gone == []
     assert store.find(("a", "")) is visitor
     visitor.leaves_at = time.monotonic() - 1
     assert store.sweep() == 1
     assert store.find(("a", "")) is None
+    assert gone == [("a", "")]
     assert not visitor.folder.exists()
     with pytest.raises(VisitorGoneError), visitor.at_work():
         pass

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import queue
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,7 +142,7 @@ class Desk:
             except BaseException as error:  # raised where the visitor waits
                 updates.put(error)
 
-        threading.Thread(target=work, name="ingest", daemon=True).start()
+        _start("ingest", work)
         try:
             while True:
                 latest = _latest(updates)
@@ -170,8 +172,7 @@ class Desk:
         """
         yield from self._wait_for_models(turn)
         events: queue.SimpleQueue[AnswerEvent | BaseException | None] = queue.SimpleQueue()
-        thread = threading.Thread(target=_answer, args=(visitor, turn, history, events), name="answer", daemon=True)
-        thread.start()
+        _start("answer", partial(_answer, visitor, turn, history, events))
         try:
             yield Waiting("Searching your documents")
             yield from self._steps(turn, events)
@@ -210,6 +211,12 @@ class Desk:
             if pending and time.monotonic() - painted >= _PAINT_SECONDS:
                 painted, pending = time.monotonic(), False
                 yield Writing(turn.text)
+
+
+def _start(name: str, work: Callable[[], None]) -> None:
+    """Run `work` in a thread that keeps the request's context: ZeroGPU reads from it whose quota is spent."""
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name=name, daemon=True).start()
 
 
 def _answer(

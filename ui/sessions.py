@@ -188,6 +188,8 @@ class VisitorStore:
     """All visitors of this process. Thread-safe. `close()` deletes everything."""
 
     def __init__(self, pipeline: RagPipeline, settings: AppSettings) -> None:
+        # Told the key of each visitor that was deleted, for whatever else is kept of a session elsewhere.
+        self.on_gone: Callable[[VisitorKey], object] = lambda key: None
         self._pipeline = pipeline
         self._settings = settings
         self._visitors: dict[VisitorKey, Visitor] = {}
@@ -234,9 +236,10 @@ class VisitorStore:
         now = time.monotonic()
         with self._lock:
             ended = [key for key, visitor in self._visitors.items() if self._is_over(visitor, now)]
-            gone = [self._visitors.pop(key) for key in ended]
-        for visitor in gone:
+            gone = {key: self._visitors.pop(key) for key in ended}
+        for key, visitor in gone.items():
             visitor.close()
+            self.on_gone(key)
         return len(gone)
 
     def close(self) -> None:

@@ -111,7 +111,4 @@ def offer_only(demo: gr.Blocks) -> None:
     """Take every endpoint but those of TOOLS out of the running MCP server: out of its list and out of reach."""
     server = demo.mcp_server_obj
     if server is not None:
-        wanted = set(TOOLS.values())
-        server.tool_to_endpoint = {
-            tool: endpoint for tool, endpoint in server.tool_to_endpoint.items() if endpoint in wanted
-        }
+        server.tool_to_endpoint = {f"{server.tool_prefix}{tool}": endpoint for tool, endpoint in TOOLS.items()}

@@ -1,0 +1,332 @@
+"""The page in headless Chromium, over the real server and models: what a visitor does, and what must never happen."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app_server import Server, shared_server
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+# Models may still be loading when the first test asks.
+PATIENCE_MS = 120_000
+FILLER = "The group reports its segments with care and consistency in every period under review. "
+LOAN = (
+    "# Financing note\n\n"
+    + (FILLER * 5 + "\n\n") * 12
+    + "## Bank loan\n\nThe bank loan of EUR 50 million carries interest of 4.2 percent and matures in June 2027.\n\n"
+    + (FILLER * 5 + "\n\n") * 12
+)
+EVIL_NAME = "<img src=x onerror=window.pwned=1>.txt"
+EVIL_TEXT = (
+    "Dividend note <script>window.pwned=1</script><img src=http://198.51.100.7/x.png onerror=window.pwned=1>.\n\n"
+    'The dividend for 2023 is EUR 1.30 per share, see <a href="http://198.51.100.7/">here</a> '
+    "![x](http://198.51.100.7/y.png) {{7*7}} ${7*7}.\n"
+)
+STYLED = {"phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}, "desk": {}}
+
+
+@pytest.fixture(scope="module")
+def server() -> Server:
+    return shared_server()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """Open the app in a browser context of its own; afterwards no error and no request elsewhere may have occurred."""
+    contexts = []
+    errors: list[str] = []
+    elsewhere: list[str] = []
+
+    def open_(**options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith((server.url, "data:", "blob:")) else elsewhere.append(request.url)
+            ),
+        )
+        page.goto(server.url)
+        page.wait_for_selector("#rag-question textarea", state="attached")
+        page.wait_for_function("document.querySelector('#rag-panel .rag-panel') !== null")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert elsewhere == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
+
+
+def upload(page: Page, *files: tuple[str, str]) -> None:
+    page.set_input_files(
+        "#rag-drop input[type=file]",
+        [{"name": name, "mimeType": "text/plain", "buffer": text.encode()} for name, text in files],
+    )
+
+
+def ask(page: Page, question: str) -> None:
+    page.fill("#rag-question textarea", question)
+    page.press("#rag-question textarea", "Enter")
+
+
+def answered(page: Page, count: int = 1) -> Any:
+    answers = page.locator(".rag-answer.is-final, .rag-answer.is-abstained, .rag-answer.is-error")
+    expect(answers).to_have_count(count, timeout=PATIENCE_MS)
+    return answers.last
+
+
+def in_view(page: Page, selector: str, frame: str) -> bool:
+    return bool(
+        page.evaluate(
+            """([selector, frame]) => {
+                const inner = document.querySelector(selector).getBoundingClientRect();
+                const outer = document.querySelector(frame).getBoundingClientRect();
+                return inner.top >= outer.top - 1 && inner.top < outer.bottom && inner.height > 0 && inner.width > 0;
+            }""",
+            [selector, frame],
+        )
+    )
+
+
+def test_from_upload_to_a_cited_answer_and_back_to_nothing(page: Page) -> None:
+    upload(page, ("loan.md", LOAN))
+    document = page.locator(".rag-document:not(.is-arriving)")
+    expect(document).to_contain_text("loan.md", timeout=PATIENCE_MS)
+
+    # It streams: the text grows while it is watched.
+    page.evaluate(
+        """() => { window.seen = []; new MutationObserver(() => {
+            const text = document.querySelector('.rag-answer.is-streaming .rag-text');
+            if (text && text.innerText !== window.seen.at(-1)) window.seen.push(text.innerText);
+        }).observe(document.body, { childList: true, subtree: true, characterData: true }); }"""
+    )
+    ask(page, "When does the bank loan mature?")
+    answer = answered(page)
+    seen = [text for text in page.evaluate("window.seen") if text.strip()]
+    assert len(seen) >= 3
+    assert all(len(later) >= len(earlier) for earlier, later in itertools.pairwise(seen))
+    expect(answer).to_contain_text("2027")
+
+    # The answer's source opens by itself; its chip opens it again, marked and in view.
+    chip = answer.locator(".rag-chip").first
+    expect(chip).to_have_attribute("aria-label", re.compile(r"Source 1: loan\.md, page 1"))
+    chip.click()
+    expect(page.locator("#rag-panel mark").first).to_contain_text("June 2027")
+    expect(page.locator("#rag-panel .rag-page")).to_contain_text("Page 1 of 1")
+    page.wait_for_function("document.querySelector('#rag-panel .rag-page-text').scrollTop > 0")
+    assert in_view(page, "#rag-panel mark", "#rag-panel .rag-page-text")
+    expect(page.locator("#rag-panel .rag-panel-title")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(chip).to_be_focused()
+
+    # Deleted, it is gone from the list, from the panel, and from what can be asked.
+    page.locator(".rag-delete").click()
+    expect(page.locator(".rag-document")).to_have_count(0)
+    expect(page.locator("#rag-panel")).to_contain_text("No longer there")
+    expect(page.locator("#rag-panel mark")).to_have_count(0)
+    chip.click()
+    expect(page.locator("#rag-panel")).to_contain_text("No longer there")
+    ask(page, "When does the bank loan mature?")
+    expect(answered(page, 2)).to_contain_text("Add a document first")
+
+
+def test_the_keyboard_alone_reaches_a_source(page: Page) -> None:
+    upload(page, ("loan.md", LOAN))
+    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
+    ask(page, "When does the bank loan mature?")
+    chip = answered(page).locator(".rag-chip").first
+    page.locator("#rag-log").click(position={"x": 5, "y": 5})
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if chip.evaluate("chip => chip === document.activeElement"):
+            break
+    expect(chip).to_be_focused()
+    outline = chip.evaluate("chip => getComputedStyle(chip).outlineStyle + getComputedStyle(chip).outlineWidth")
+    assert outline.startswith("solid")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rag-panel .rag-panel-title")).to_be_focused()
+    expect(page.locator("#rag-panel mark").first).to_be_visible()
+
+
+def test_several_files_go_in_and_a_bad_one_is_told_by_name(page: Page) -> None:
+    upload(page, ("one.txt", "The first note is about interest."), ("blank.txt", " "), ("two.txt", "The second note."))
+    expect(page.locator(".rag-document.is-refused")).to_contain_text("blank.txt", timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(2, timeout=PATIENCE_MS)
+    assert "Traceback" not in page.locator("#rag-list").inner_text()
+    page.locator(".is-refused .rag-delete").click()
+    expect(page.locator(".is-refused")).to_have_count(0)
+    expect(page.locator("button.rag-open")).to_have_count(2)
+
+
+def test_stop_stops_and_what_was_said_is_called_unchecked(page: Page) -> None:
+    upload(page, ("loan.md", LOAN))
+    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
+    ask(page, "When does the bank loan mature?")
+    page.wait_for_selector(".stop-button")
+    page.click(".stop-button")
+    expect(page.locator(".submit-button")).to_be_visible()
+    partial = page.locator(".rag-answer").last.inner_text()
+    # Once stopped, nothing more is written, and the next question is answered.
+    ask(page, "What interest does the bank loan carry?")
+    answered(page)
+    assert page.locator(".rag-answer").first.inner_text() == partial
+
+
+def test_hostile_names_and_texts_make_no_elements(page: Page) -> None:
+    upload(page, (EVIL_NAME, EVIL_TEXT))
+    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    page.locator("button.rag-open").click()
+    expect(page.locator("#rag-panel .rag-page-text")).to_contain_text("<script>window.pwned=1</script>")
+    expect(page.locator("#rag-panel .rag-page-text")).to_contain_text("{{7*7}} ${7*7}")
+    ask(page, f"What is the dividend? {EVIL_NAME} ![x](http://198.51.100.7/q.png)")
+    answered(page)
+    expect(page.locator("#rag-log .user").first).to_contain_text("![x](http://198.51.100.7/q.png)")
+    page.wait_for_timeout(500)
+    for frame in ("#rag-panel", "#rag-list", "#rag-log"):
+        assert page.locator(f"{frame} :is(script, img, iframe, object, embed, link, [onerror])").count() == 0
+        assert page.locator(f"{frame} a[href]").count() == 0
+    assert page.evaluate("window.pwned") is None
+
+
+def test_a_second_visitor_sees_nothing_of_the_first(page: Page, open_page: Callable[..., Page]) -> None:
+    upload(page, ("loan.md", LOAN))
+    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    other = open_page()
+    expect(other.locator("#rag-list")).to_contain_text("None yet")
+    ask(other, "When does the bank loan mature?")
+    expect(answered(other)).to_contain_text("Add a document first")
+
+
+def test_closing_the_page_deletes_its_documents(server: Server, page: Page) -> None:
+    before = visitor_folders(server)
+    upload(page, ("loan.md", LOAN))
+    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    (mine,) = visitor_folders(server) - before
+    page.close()
+    deadline = time.monotonic() + 60
+    while mine.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not mine.exists()
+
+
+def visitor_folders(server: Server) -> set[Path]:
+    return {folder for root in server.temporary.glob("ragoptimize-visitors-*") for folder in root.iterdir()}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_one_part_at_a_time_and_nothing_sticks_out(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page(**STYLED["phone"], color_scheme=scheme)
+    page.click(".rag-tabs button[data-pane=side]")
+    upload(page, ("loan.md", LOAN))
+    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    page.click(".rag-tabs button[data-pane=chat]")
+    expect(page.locator("#rag-side")).to_be_hidden()
+    ask(page, "When does the bank loan mature?")
+    chip = answered(page).locator(".rag-chip").first
+    chip.click()
+    expect(page.locator("#rag-chat")).to_be_hidden()
+    expect(page.locator("#rag-panel mark").first).to_be_visible()
+    assert in_view(page, "#rag-panel mark", "#rag-panel .rag-page-text")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click(".rag-back")
+    expect(chip).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+_CONTRAST = """() => {
+    const channel = (v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const parse = (text) => {
+        const all = text.match(/[\\d.]+/g).map(Number);
+        return text.startsWith("color(") ? [...all.slice(0, 3).map((v) => v * 255), all[3] ?? 1] : [...all.slice(0, 3), all[3] ?? 1];
+    };
+    const behind = (element) => {
+        let result = null;
+        const layers = [];
+        for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+        result = [255, 255, 255];
+        for (const [r, g, b, a] of layers.reverse()) result = [r, g, b].map((v, i) => v * a + result[i] * (1 - a));
+        return result;
+    };
+    const poor = [];
+    let inspected = 0;
+    const walker = document.createTreeWalker(document.querySelector("#rag-main").parentElement, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement;
+        const box = element.getBoundingClientRect();
+        const style = getComputedStyle(element);
+        if (!walker.currentNode.textContent.trim() || !box.width || !box.height || style.visibility === "hidden") continue;
+        if (element.closest("[aria-hidden=true], .is-off, script, style") || parseFloat(style.fontSize) === 0) continue;
+        inspected += 1;
+        const [a, b] = [light(parse(style.color)), light(behind(element))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${element.className}: ${walker.currentNode.textContent.trim().slice(0, 40)}`);
+    }
+    return inspected < 10 ? [`only ${inspected} texts were found`] : poor;
+}"""  # noqa: E501
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_is_readable(open_page: Callable[..., Page], scheme: str) -> None:
+    """Contrast of at least 4.5 to 1 (WCAG 2.2, level AA), before, during and after an answer."""
+    page = open_page(color_scheme=scheme)
+    assert page.evaluate("document.body.classList.contains('dark')") is (scheme == "dark")
+    assert page.evaluate(_CONTRAST) == []
+    upload(page, ("loan.md", LOAN), ("blank.txt", " "))
+    expect(page.locator(".is-refused")).to_have_count(1, timeout=PATIENCE_MS)
+    ask(page, "When does the bank loan mature?")
+    answered(page)
+    ask(page, "What was the diluted earnings per share of the football club in 1954?")
+    answered(page, 2)
+    page.locator(".rag-chip").first.click()
+    expect(page.locator("#rag-panel mark").first).to_be_visible()
+    page.wait_for_timeout(400)
+    assert page.evaluate(_CONTRAST) == []
+    page.click(".rag-theme")
+    assert page.evaluate("document.body.classList.contains('dark')") is (scheme != "dark")
+
+
+def test_a_sample_is_added_and_asked_with_one_click(page: Page, samples: Path) -> None:
+    assert samples.is_dir()
+    starter = page.locator(".rag-starter").first
+    question = starter.locator("span").inner_text()
+    starter.click()
+    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    answer = answered(page)
+    expect(page.locator("#rag-log .user").first).to_contain_text(question)
+    assert answer.inner_text().strip()
