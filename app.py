@@ -79,7 +79,7 @@ def build_app(pipeline: RagPipeline, settings: AppSettings, samples: Path = SAMP
                 panel = gr.HTML(empty_panel(), elem_id="rag-panel")
             with gr.Column(elem_id="rag-chat", min_width=0):
                 gr.HTML(hero_html(desk.samples), elem_id="rag-hero")
-                chat = _conversation(handlers, panel, settings)
+                chat = _conversation(handlers, panel)
             sources.render()
         clock = gr.Timer(1.5)
         _wire(handlers, bridge, drop, listed, panel, chat)
@@ -94,11 +94,12 @@ def build_app(pipeline: RagPipeline, settings: AppSettings, samples: Path = SAMP
         Endpoints(desk).register()
         tools.register()
         demo.unload(handlers.leave)
-    demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
+    # The last resort against a flood of clicks and calls; questions are bounded more tightly at the desk.
+    demo.queue(max_size=64 + 2 * settings.queue_size, default_concurrency_limit=8)
     return App(demo, desk, tools)
 
 
-def _conversation(handlers: Handlers, panel: gr.HTML, settings: AppSettings) -> Conversation:
+def _conversation(handlers: Handlers, panel: gr.HTML) -> Conversation:
     return Conversation(
         handlers.chat,
         additional_outputs=[panel],
@@ -115,7 +116,7 @@ def _conversation(handlers: Handlers, panel: gr.HTML, settings: AppSettings) -> 
             max_length=8_000,
             elem_id="rag-question",
         ),
-        concurrency_limit=settings.answers_at_once,
+        concurrency_limit=None,  # the desk keeps the line, and tells those who wait
         show_progress="hidden",
         # Programs use the endpoint of that name in ui.endpoints.
         api_name="page_chat",

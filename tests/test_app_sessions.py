@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rag_core import BusyError, ConfigError, DocumentNotFoundError, Progress, RagConfig, RagPipeline
+from ui.line import Line
 from ui.sessions import Visitor, VisitorGoneError, VisitorStore, messages_of
 from ui.settings import AppSettings
 from ui.uploads import claim
@@ -264,3 +265,22 @@ def test_the_guard_sets_headers_and_gives_a_page_its_cookie_once() -> None:
     assert returned == [("abc", secret.decode())]
     secure = Guard(page, secure=True, on_return=returned.append)  # type: ignore[arg-type]
     assert b"SameSite=None; Secure" in asyncio.run(_get(secure, "/", [html]))["set-cookie"][0]
+
+
+def test_the_line_serves_in_order_and_turns_away_past_its_limit() -> None:
+    line = Line(places=1, waiting=2)
+    first, second, third = line.join(), line.join(), line.join()
+    with pytest.raises(BusyError, match="try again"):
+        line.join()
+    assert [third.ahead(), second.ahead(), first.ahead()] == [3, 2, 0]
+    assert first.taken
+    assert [second.ahead(), third.ahead()] == [1, 2]
+    with first:
+        assert first.ahead() == 0
+    assert [third.ahead(), second.ahead()] == [2, 0]
+    with third:
+        assert third.ahead() == 1
+    with second:
+        pass
+    with line.join() as fourth:
+        assert fourth.ahead() == 0

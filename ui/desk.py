@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rag_core import Answer, Document, DoneEvent, Message, Progress, QuestionError, RagError, TextEvent
 from rag_core.records import AnswerEvent
 from ui.answers import progress_words
+from ui.line import Line
 from ui.samples import Samples
 from ui.sessions import Turn, Visitor, VisitorGoneError, VisitorStore
 from ui.settings import AppSettings
@@ -122,6 +123,7 @@ class Desk:
         self.store = VisitorStore(pipeline, settings)
         self.samples = Samples(samples)
         self.warmer = Warmer(pipeline)
+        self.line = Line(settings.answers_at_once, settings.queue_size)
 
     def add(self, visitor: Visitor, path: Path, name: str) -> Iterator[Progress | Document]:
         """Take in the file at `path`, which is the visitor's own and is deleted; yield progress, then the Document.
@@ -168,9 +170,17 @@ class Desk:
         """Answer `turn.question`; yield what to show. Closing the iterator, or `turn.stopped`, stops the model.
 
         The model runs in a thread of its own: its state belongs to one thread, and a stop need not wait for its next
-        token. Raises RagError, VisitorGoneError.
+        token. Raises BusyError where too many wait already, other RagError, VisitorGoneError.
         """
         yield from self._wait_for_models(turn)
+        with self.line.join() as place:
+            while (ahead := place.ahead()) and not turn.stopped.is_set():
+                yield Waiting(f"Waiting for {ahead} other {'answer' if ahead == 1 else 'answers'}")
+                time.sleep(_POLL_SECONDS)
+            if place.taken:
+                yield from self._run(visitor, turn, history)
+
+    def _run(self, visitor: Visitor, turn: Turn, history: Sequence[Message]) -> Iterator[Step]:
         events: queue.SimpleQueue[AnswerEvent | BaseException | None] = queue.SimpleQueue()
         _start("answer", partial(_answer, visitor, turn, history, events))
         try:
@@ -181,11 +191,8 @@ class Desk:
 
     def _wait_for_models(self, turn: Turn) -> Iterator[Step]:
         self.warmer.start()
-        shown = ""
         while self.warmer.wait(_POLL_SECONDS) and not turn.stopped.is_set():
-            if (words := self.warmer.words()) != shown:
-                shown = words
-                yield Waiting(words)
+            yield Waiting(self.warmer.words())
         if self.warmer.error is not None:
             raise self.warmer.error
 
@@ -196,7 +203,10 @@ class Desk:
             try:
                 event = events.get(timeout=_PAINT_SECONDS if pending else _POLL_SECONDS)
             except queue.Empty:
-                event = TextEvent("")
+                # Said again although nothing is new: only between two steps can the caller close this iterator.
+                pending = False
+                yield Writing(turn.text) if turn.text else Waiting("Reading the passages")
+                continue
             if isinstance(event, BaseException):
                 raise event
             if event is None:

@@ -15,7 +15,7 @@ from gradio.events import api
 
 from rag_core import Document, QuestionError, RagError
 from rag_core.serialising import answer_dict, document_dict, hit_dict
-from ui.desk import Desk, Finished, Writing, friendly
+from ui.desk import Desk, Finished, friendly
 from ui.sessions import Turn, Visitor, messages_of
 from ui.uploads import claim
 from ui.web import visitor_key
@@ -152,7 +152,8 @@ class Endpoints:
         # The schema is that of one update; the function itself yields many.
         chat = told(self.chat)
         chat.__signature__ = inspect.signature(chat).replace(return_annotation=ChatUpdate)  # type: ignore[attr-defined]
-        api(chat, api_name="chat", concurrency_id="answers", concurrency_limit=settings.answers_at_once)
+        # How many answer at one time, and how many wait, is settled at the desk, with a message for those beyond.
+        api(chat, api_name="chat", concurrency_limit=None)
         api(
             told(self.add_document),
             api_name="add_document",
@@ -177,11 +178,11 @@ class Endpoints:
         history = messages_of(visitor.conversation[-_MOST_TURNS:])
         with closing(self.desk.ask(visitor, turn, history)) as steps:  # type: ignore[type-var]
             for step in steps:
-                if isinstance(step, Writing):
-                    yield _unfinished(turn)
-                elif isinstance(step, Finished):
+                if isinstance(step, Finished):
                     visitor.conversation.append(turn)
                     yield {"done": True, **answer_dict(step.answer)}  # type: ignore[typeddict-item]
+                else:
+                    yield _unfinished(turn)
 
     def add_document(self, file: gr.FileData, request: gr.Request) -> DocumentJson:
         """Add a file (txt, md, pdf, docx, html, csv, xlsx) to the documents of this session.

@@ -44,7 +44,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "APP_AGE_SECONDS": ("age_seconds", "documents are deleted after this long in any case"),
     "APP_GRACE_SECONDS": ("grace_seconds", "time in which a dropped page may come back before its documents go"),
     "APP_VISITORS": ("visitors", "most visitors with documents at one time"),
-    "APP_QUEUE_SIZE": ("queue_size", "most requests waiting; beyond that a visitor is asked to try again"),
+    "APP_QUEUE_SIZE": ("queue_size", "most questions waiting; beyond that a visitor is asked to try again"),
     "APP_ANSWERS_AT_ONCE": ("answers_at_once", "answers being prepared at one time"),
     "APP_UPLOADS_AT_ONCE": ("uploads_at_once", "documents being read at one time"),
     "APP_WARM_UP": ("warm_up", "load the models at start (true) or at the first question (false)"),

@@ -41,8 +41,7 @@ class Tools:
 
     def register(self) -> None:
         """Set up the endpoints behind the tools; a tool is named by its function."""
-        limit = self.desk.settings.answers_at_once
-        api(told(self.ask), api_name="mcp_ask", concurrency_id="answers", concurrency_limit=limit)
+        api(told(self.ask), api_name="mcp_ask", concurrency_limit=self.desk.settings.answers_at_once)
         api(told(self.search), api_name="mcp_search", concurrency_id="uploads")
 
     def ask(self, question: str, document_text: str = "", document_name: str = "document.txt") -> ChatUpdate:
