@@ -96,7 +96,7 @@ def _recent_turns(history: Sequence[Message], turns: int) -> list[tuple[Message,
         elif message.role == "assistant" and pairs and len(pairs[-1]) == 1:
             pairs[-1] = (*pairs[-1], message)
     complete = [pair for pair in pairs if len(pair) == 2]
-    return complete[-turns:] if turns else []
+    return complete[len(complete) - turns :] if 0 < turns < len(complete) else complete if turns else []
 
 
 def _messages(
