@@ -32,7 +32,8 @@ CLOSEST = "Closest passage in the documents:"
 
 # A model's own way to say that the passages do not hold the answer.
 _REFUSAL = re.compile(
-    r"^(?:i(?:'m| am) sorry[^.]*\.\s*)?(?:(?:the|these|your|provided|given) (?:\w+ )?(?:documents?|passages?|text|context)s? (?:do|does|did)(?:n't| not) "
+    r"^(?:i(?:'m| am) sorry[^.]*\.\s*)?"
+    r"(?:(?:the|these|your|provided|given) (?:\w+ )?(?:documents?|passages?|text|context)s? (?:do|does|did)(?:n't| not) "
     r"(?:say|mention|contain|provide|state|specify|hold|include)|i (?:could not|couldn't|cannot|can't) (?:find|answer)|"
     r"there is no (?:mention|information))",
     re.IGNORECASE,

@@ -142,9 +142,7 @@ def _best(
     stated_years = set(years(sentence))
     negated = len(claims) != len(wanted)
     unknown = 1.0 + math.log(1 + len(candidates))
-    weight = {
-        term: weights.get(term, unknown) * (_QUESTION_TERM_WEIGHT if term in asked else 1.0) for term in claims
-    }
+    weight = {term: weights.get(term, unknown) * (_QUESTION_TERM_WEIGHT if term in asked else 1.0) for term in claims}
     total = sum(weight.values())
     best: tuple[float, float, _Candidate, float] | None = None
     for candidate in candidates:
@@ -187,7 +185,5 @@ def _number(candidate: _Candidate, score: float, citations: list[Citation]) -> i
     quote = document.text[candidate.start : candidate.end]
     page = document.page_at(candidate.start)
     number = len(citations) + 1
-    citations.append(
-        Citation(number, document, page, candidate.start, candidate.end, quote, round(min(1.0, score), 4))
-    )
+    citations.append(Citation(number, document, page, candidate.start, candidate.end, quote, round(min(1.0, score), 4)))
     return number

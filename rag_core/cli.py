@@ -214,7 +214,9 @@ def _search(options: argparse.Namespace) -> int:
         chosen = [document.id for document in _add(rag, files, options)] or None
         hits = rag.search(question, options.top_k, document_ids=chosen)
         if options.json:
-            write(json.dumps({"question": question, "hits": [hit_dict(hit) for hit in hits]}, ensure_ascii=False) + "\n")
+            write(
+                json.dumps({"question": question, "hits": [hit_dict(hit) for hit in hits]}, ensure_ascii=False) + "\n"
+            )
             return 0
         for number, hit in enumerate(hits, start=1):
             place = f"{plain(hit.document.name)}, page {hit.page}, characters {hit.start}-{hit.end}"

@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -60,19 +59,20 @@ def examine(config: RagConfig, *, load: bool = False) -> list[Check]:
 
 def _python() -> Check:
     version = platform.python_version()
-    if sys.version_info < (3, 10):
-        return Check("python", "bad", version, "Python 3.10 or newer is needed: install it and run `make setup` again")
     return Check("python", "good", f"{version} on {platform.system()} {platform.machine()}")
 
 
 def _packages() -> Iterator[Check]:
-    found, missing = [], []
+    found: list[str] = []
+    missing: list[str] = []
     for name in _PACKAGES:
         version = _version(name)
         (found if version else missing).append(f"{name} {version}".strip())
     yield Check("packages", "good", ", ".join(found))
     if missing:
-        yield Check("packages", "bad", f"missing: {', '.join(missing)}", "run `make setup`, or pip install -r requirements.txt")
+        yield Check(
+            "packages", "bad", f"missing: {', '.join(missing)}", "run `make setup`, or pip install -r requirements.txt"
+        )
     absent = [f"{name} ({use})" for name, use in _OPTIONAL.items() if not _version(name)]
     if absent:
         yield Check("packages", "note", f"not installed: {'; '.join(absent)}")
@@ -98,7 +98,9 @@ def _device(config: RagConfig) -> Check:
             return Check("device", "note", found, "a 7B model in bf16 takes about 15 GiB: set RAG_LOAD_IN_4BIT=true")
         return Check("device", "good", found)
     if config.generation.device == "cuda":
-        return Check("device", "bad", "no CUDA device", "set RAG_DEVICE=cpu, or install the driver and a CUDA build of torch")
+        return Check(
+            "device", "bad", "no CUDA device", "set RAG_DEVICE=cpu, or install the driver and a CUDA build of torch"
+        )
     return Check("device", "good", f"CPU, {torch.get_num_threads()} threads; the embedded small model answers")
 
 

@@ -27,7 +27,8 @@ _PRONOUN = re.compile(
 # still points back); relative clauses ("the fund that pays") must not count.
 _RELATIVE = re.compile(r"\b(?:fact|say|says|said|shows?|mean|means|so|such|\w+s|\w+ed)\s+that\b", re.IGNORECASE)
 _BEFORE = re.compile(
-    r"\b(?:(?:the\s+)?(?:year|period)\s+(?:before|earlier|prior)|(?:the\s+)?(?:previous|prior|preceding|last)\s+year|one year (?:before|earlier))\b",
+    r"\b(?:(?:the\s+)?(?:year|period)\s+(?:before|earlier|prior)|"
+    r"(?:the\s+)?(?:previous|prior|preceding|last)\s+year|one year (?:before|earlier))\b",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
@@ -112,7 +113,7 @@ def _replace_years(previous: str, own_years: Sequence[str]) -> str:
 
 def _swap_topic(body: str, previous: str, own_years: Sequence[str]) -> str:
     """Ask about another topic under the previous question's years and names."""
-    kept = [] if own_years else [year for year in dict.fromkeys(years(previous))]
+    kept = [] if own_years else list(dict.fromkeys(years(previous)))
     names = [name for name in _NAME.findall(previous) if name.lower() not in body.lower()]
     words = [f"What about {body}" if not _INTERROGATIVE.match(body) else body]
     if names:

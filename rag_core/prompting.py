@@ -82,9 +82,7 @@ def build_prompt(
                 f"The question takes {tokens} tokens and the model has room for {budget}; ask a shorter one"
             )
     dropped = min(len(hits), policy.passages) - kept
-    return Prompt(
-        tuple(messages), tuple(wanted[:kept]), tokens, policy.answer_tokens, dropped, len(turns) - kept_turns
-    )
+    return Prompt(tuple(messages), tuple(wanted[:kept]), tokens, policy.answer_tokens, dropped, len(turns) - kept_turns)
 
 
 def _recent_turns(history: Sequence[Message], turns: int) -> list[tuple[Message, ...]]:
@@ -95,7 +93,7 @@ def _recent_turns(history: Sequence[Message], turns: int) -> list[tuple[Message,
             pairs.append((message,))
         elif message.role == "assistant" and pairs and len(pairs[-1]) == 1:
             pairs[-1] = (*pairs[-1], message)
-    complete = [pair for pair in pairs if len(pair) == 2]
+    complete: list[tuple[Message, ...]] = [pair for pair in pairs if len(pair) == 2]
     return complete[len(complete) - turns :] if 0 < turns < len(complete) else complete if turns else []
 
 

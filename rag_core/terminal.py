@@ -43,7 +43,7 @@ def print_answer_notes(answer: Answer) -> None:
     for citation in answer.citations:
         quote = plain(" ".join(citation.quote.split()))
         shown = quote if len(quote) <= 240 else quote[:237] + "..."
-        write(f"[{citation.number}] {plain(citation.document.name)}, page {citation.page}: \"{shown}\"\n")
+        write(f'[{citation.number}] {plain(citation.document.name)}, page {citation.page}: "{shown}"\n')
     if answer.abstained:
         note(f"No answer: {answer.reason}.")
     if answer.query != answer.question:

@@ -15,9 +15,7 @@ TEXT = "The loan of EUR 50 million matures in June 2027. The dividend was not in
 def run(
     generator: ScriptedGenerator, hits: Sequence[Hit], question: str = "When does the loan mature?", query: str = ""
 ) -> list:
-    stream = stream_answer(
-        question, query or question, hits, [], generator, RagConfig(), time.perf_counter(), 0.0
-    )
+    stream = stream_answer(question, query or question, hits, [], generator, RagConfig(), time.perf_counter(), 0.0)
     return list(stream)
 
 

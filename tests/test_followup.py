@@ -24,12 +24,14 @@ def conversation(*turns: str | tuple[str, str]) -> list[Message]:
         (conversation("What was revenue in 2022?"), "two years earlier?", "What was revenue in 2020?"),
         (conversation("What was revenue in 2022?", "and in 2021?"), "the prior year?", "What was revenue in 2020?"),
         (conversation("What was total debt?"), "in 2021?", "What was total debt in 2021?"),
-        (conversation("What was revenue in 2022?"), "What about operating profit?", "What about operating profit in 2022?"),
+        (
+            conversation("What was revenue in 2022?"),
+            "What about operating profit?",
+            "What about operating profit in 2022?",
+        ),
     ],
 )
-def test_what_is_left_unsaid_comes_from_the_conversation(
-    history: list[Message], question: str, expected: str
-) -> None:
+def test_what_is_left_unsaid_comes_from_the_conversation(history: list[Message], question: str, expected: str) -> None:
     assert resolve_question(question, history) == expected
 
 
@@ -48,7 +50,9 @@ def test_a_question_that_stands_alone_is_left_alone(question: str) -> None:
 
 
 def test_pronouns_bring_the_subject_and_the_names_of_the_answer() -> None:
-    history = conversation(("Who is the chief executive of Halden Instruments?", "Maria Keller is the chief executive."))
+    history = conversation(
+        ("Who is the chief executive of Halden Instruments?", "Maria Keller is the chief executive.")
+    )
     resolved = resolve_question("When did she join?", history)
     assert resolved.startswith("When did she join?")
     assert "Maria Keller" in resolved

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_core import Message, QuestionError
-from rag_core.policy import LARGE, SMALL, policy_for
 from rag_core.config import GenerationConfig
+from rag_core.policy import LARGE, SMALL, policy_for
 from rag_core.prompting import build_prompt, defuse, focused_text
 
 COUNT = ScriptedGenerator().count_tokens
@@ -65,9 +65,7 @@ def test_the_budget_drops_the_lowest_ranked_passages_first_and_says_so() -> None
 
 
 def test_history_passages_and_answer_never_exceed_the_context() -> None:
-    history = [
-        Message("user" if index % 2 == 0 else "assistant", f"turn {index} " + WORDS) for index in range(8)
-    ]
+    history = [Message("user" if index % 2 == 0 else "assistant", f"turn {index} " + WORDS) for index in range(8)]
     for context in (300, 500, 900, 1_500, 4_000):
         policy = replace(LARGE, context_tokens=context, answer_tokens=100)
         prompt = build_prompt("What is held?", hits(5), history, policy, COUNT)
