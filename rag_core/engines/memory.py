@@ -66,7 +66,7 @@ def thread_count(setting: int) -> int:
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
-    return max(1, min(cores, ceil(_cpu_quota())))
+    return max(1, ceil(min(cores, _cpu_quota())))
 
 
 def _cpu_quota() -> float:
