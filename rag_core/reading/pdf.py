@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag_core.loading.building import Refused, TextBuilder, clean
+from rag_core.reading.building import Refused, TextBuilder, clean
 
 __all__ = ["read_pdf"]
 

@@ -17,13 +17,13 @@ from typing import Any
 from rag_core import errors
 from rag_core.config import LimitsConfig
 from rag_core.errors import CorruptDocumentError, DocumentError, DocumentTooLargeError, EmptyDocumentError
-from rag_core.loading.checks import check_file, check_type, safe_name
+from rag_core.reading.checks import check_file, check_type, safe_name
 from rag_core.records import Document, Heading, Page, Progress, ProgressCallback, Table
 
 __all__ = ["load_document"]
 
 # The child takes the package from here, whatever its working directory; -I keeps every other path and variable out.
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from rag_core.loading.worker import main; main()"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from rag_core.reading.worker import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag_core.loading.checks import SUPPORTED_SUFFIXES
-from rag_core.loading.load import load_document
+from rag_core.reading.checks import SUPPORTED_SUFFIXES
+from rag_core.reading.load import load_document
 
 __all__ = ["SUPPORTED_SUFFIXES", "load_document"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rag_core.loading.building import Refused, TextBuilder, clean
+from rag_core.reading.building import Refused, TextBuilder, clean
 
 __all__ = ["decode", "read_markdown", "read_text"]
 

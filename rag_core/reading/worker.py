@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rag_core.loading.building import Refused, TextBuilder
+from rag_core.reading.building import Refused, TextBuilder
 
 __all__ = ["main"]
 
@@ -54,27 +54,27 @@ def _limit(memory_bytes: int, seconds: float) -> None:
 
 def _parse(path: Path, suffix: str, out: TextBuilder, pages: int) -> None:
     if suffix == ".pdf":
-        from rag_core.loading.pdf import read_pdf
+        from rag_core.reading.pdf import read_pdf
 
         read_pdf(path, out, pages)
     elif suffix == ".docx":
-        from rag_core.loading.word import read_word
+        from rag_core.reading.word import read_word
 
         read_word(path, out)
     elif suffix in (".html", ".htm"):
-        from rag_core.loading.html import read_html
+        from rag_core.reading.html import read_html
 
         read_html(path, out)
     elif suffix in (".csv", ".tsv"):
-        from rag_core.loading.sheets import read_csv
+        from rag_core.reading.sheets import read_csv
 
         read_csv(path, out)
     elif suffix == ".xlsx":
-        from rag_core.loading.sheets import read_workbook
+        from rag_core.reading.sheets import read_workbook
 
         read_workbook(path, out)
     else:
-        from rag_core.loading.plain import read_markdown, read_text
+        from rag_core.reading.plain import read_markdown, read_text
 
         (read_text if suffix == ".txt" else read_markdown)(path, out)
 

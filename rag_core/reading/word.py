@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rag_core.loading.building import TextBuilder
+from rag_core.reading.building import TextBuilder
 
 __all__ = ["read_word"]
 

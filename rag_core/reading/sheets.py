@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rag_core.loading.building import Refused, TextBuilder
-from rag_core.loading.plain import decode
+from rag_core.reading.building import Refused, TextBuilder
+from rag_core.reading.plain import decode
 
 __all__ = ["format_value", "read_csv", "read_workbook"]
 
