@@ -12,6 +12,13 @@ __all__ = ["Sample", "SampleQuestion", "Samples"]
 
 _SUFFIXES = {".pdf", ".docx", ".xlsx", ".csv", ".html", ".md", ".txt"}
 _NO_SAMPLES = {"readme.md"}
+# Offered before others where the list has them: a table of figures, a definition, a rule, a page of a long report.
+_OFFERED_FIRST = (
+    "What was the gross profit in 2023?",
+    "What is a haircut?",
+    "What does EBITDA stand for?",
+    "What were total assets at the end of 2023?",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,15 @@ class Samples:
         return self._by_name.get(name)
 
     def starters(self, count: int = 4) -> tuple[SampleQuestion, ...]:
-        """Return the first question of each file, the largest report first, at most `count`."""
-        first: dict[str, SampleQuestion] = {}
-        for question in self.questions:
-            first.setdefault(question.file, question)
-        ordered = sorted(first.values(), key=lambda item: -self._by_name[item.file].path.stat().st_size)
-        return tuple(ordered[:count])
+        """Return at most `count` questions to start with: those offered first, then the first question of each file."""
+        by_words = {item.question: item for item in self.questions}
+        chosen = {words: by_words[words] for words in _OFFERED_FIRST if words in by_words}
+        seen = {item.file for item in chosen.values()}
+        for item in self.questions:
+            if item.file not in seen:
+                seen.add(item.file)
+                chosen.setdefault(item.question, item)
+        return tuple(chosen.values())[:count]
 
     def files_html(self) -> str:
         """Return buttons that add a sample, or nothing where there are none."""

@@ -71,7 +71,8 @@ def _panel(document: Document, index: int, span: tuple[int, int] | None, tag: st
 def _place(document: Document, index: int) -> str:
     """Name the view: page and number of pages, the sheet where it has a name, the part of a long page."""
     view = views_of(document)[index]
-    words = f"Page {view.page} of {max(1, document.page_count)}"
+    unit = "Sheet" if document.name.lower().endswith(".xlsx") else "Page"
+    words = f"{unit} {view.page} of {max(1, document.page_count)}"
     if view.label and view.label != str(view.page):
         words += f" · {plain_name(view.label, 30)}"
     return words + (f" · part {view.part} of {view.parts}" if view.parts > 1 else "")
