@@ -1,0 +1,1 @@
+"""Measurements against the plain recipe, each in one run with it."""
