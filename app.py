@@ -147,7 +147,8 @@ def _wire(
 def main() -> int:
     """Serve until interrupted; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to tell everything
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.WARNING)  # some libraries set their own loggers to tell everything
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         from rag_core.pipeline import RagPipeline
