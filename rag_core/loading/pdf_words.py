@@ -1,0 +1,246 @@
+"""The words of a PDF page with their places, and which of them a reader can see: the one edge to PDFium.
+
+Coordinates are in points with the origin at the lower left, turned so that most words read from left to right.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["LINE_BREAK_HYPHEN", "PageWords", "Word", "read_words"]
+
+# PDFium gives this for a hyphen that breaks a word at the end of a line.
+LINE_BREAK_HYPHEN = "\x02"
+_WORD = re.compile("[^\\s\x02\ufffe]+[\x02\ufffe]?|[\x02\ufffe]")
+_LIGATURES = {
+    0xFB00: "ff",
+    0xFB01: "fi",
+    0xFB02: "fl",
+    0xFB03: "ffi",
+    0xFB04: "ffl",
+    0xFB05: "st",
+    0xFB06: "st",
+    0xFFFE: "\x02",
+}
+_BOLD_NAME = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
+_FORCE_BOLD = 1 << 18
+_BOLD_WEIGHT = 600
+_INVISIBLE_MODES = (3, 7)
+_SMALLEST_POINTS = 1.0
+_WHITE_FROM = 250
+_CLEAR_TO = 8
+_IMAGE, _TEXT_OBJECT, _PATH, _SHADING, _FORM = 3, 1, 2, 4, 5
+# To find what lies behind white letters, this many objects are looked at.
+_MOST_OBJECTS = 20_000
+# Recognised text lies unseen over a picture of at least this share of the page.
+_SCAN_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word: `left`, `right` and `base` (the baseline's height) in points; `size` is that of the font."""
+
+    text: str
+    left: float
+    right: float
+    base: float
+    size: float
+    bold: bool
+
+
+@dataclass(slots=True)
+class PageWords:
+    """The visible words in the order of the content stream; `turned` are those that run in another direction.
+
+    `hidden` counts words left out; `pictures` says that images stand on the page (looked up only where it has no
+    visible word); `recognised` that its words come from text recognition over a picture.
+    """
+
+    words: list[Word] = field(default_factory=list)
+    turned: list[Word] = field(default_factory=list)
+    hidden: int = 0
+    pictures: bool = False
+    recognised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the words of one text object share. `quarter` is the direction in quarter turns, -1 for any other."""
+
+    size: float
+    bold: bool
+    invisible: bool
+    white: bool
+    quarter: int
+
+
+@dataclass(slots=True)
+class _Found:
+    word: str
+    box: tuple[float, float, float, float]
+    origin: tuple[float, float]
+    look: _Look
+
+
+def read_words(page: Any) -> PageWords:
+    """Return the words of a PDFium page. Raises PdfiumError where its text cannot be loaded."""
+    textpage = page.get_textpage()
+    try:
+        found = _find(textpage)
+        result = _sorted_out(page, found)
+    finally:
+        textpage.close()
+    if not result.words and not result.turned:
+        result.pictures = any(True for _ in page.get_objects(filter=[_IMAGE], max_depth=3))
+    return result
+
+
+def _find(textpage: Any) -> list[_Found]:
+    """Return every word, hidden or not, with the box from its first to its last character."""
+    import pypdfium2.raw as raw
+
+    handle = textpage.raw
+    text = _text(handle, textpage.count_chars())
+    looks: dict[int, _Look] = {}
+    fonts: dict[tuple[bytes, int, int], bool] = {}
+    first_box, last_box = raw.FS_RECTF(), raw.FS_RECTF()
+    x, y = ctypes.c_double(), ctypes.c_double()
+    found = []
+    for match in _WORD.finditer(text):
+        first, last = match.start(), match.end() - 1
+        if last > first and text[last] in "\x02\ufffe":
+            last -= 1
+        raw.FPDFText_GetCharOrigin(handle, first, x, y)
+        raw.FPDFText_GetLooseCharBox(handle, first, first_box)
+        raw.FPDFText_GetLooseCharBox(handle, last, last_box)
+        item = ctypes.cast(raw.FPDFText_GetTextObject(handle, first), ctypes.c_void_p).value or 0
+        look = looks.get(item)
+        if look is None:
+            look = looks[item] = _look(handle, first, fonts)
+        box = (
+            min(first_box.left, last_box.left),
+            min(first_box.bottom, last_box.bottom),
+            max(first_box.right, last_box.right),
+            max(first_box.top, last_box.top),
+        )
+        found.append(_Found(match[0].translate(_LIGATURES), box, (x.value, y.value), look))
+    return found
+
+
+def _text(handle: Any, count: int) -> str:
+    """Return the page's characters, one for each that PDFium counts."""
+    import pypdfium2.raw as raw
+
+    if count <= 0:
+        return ""
+    buffer = (ctypes.c_ushort * (count + 1))()
+    written = raw.FPDFText_GetText(handle, 0, count, buffer)
+    text = bytes(buffer)[: 2 * count].decode("utf-16-le", "surrogatepass")
+    if written == count + 1 and len(text) == count and not re.search("[\ud800-\udfff]", text):
+        return text
+    # Characters beyond the basic plane, or without a code, make the text and the count differ.
+    codes = (raw.FPDFText_GetUnicode(handle, index) for index in range(count))
+    return "".join(chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else " " for code in codes)
+
+
+def _look(handle: Any, index: int, fonts: dict[tuple[bytes, int, int], bool]) -> _Look:
+    import pypdfium2.raw as raw
+
+    matrix = raw.FS_MATRIX()
+    if not raw.FPDFText_GetMatrix(handle, index, matrix):
+        matrix.a = matrix.d = 1.0
+    size = raw.FPDFText_GetFontSize(handle, index) * math.hypot(matrix.c, matrix.d)
+    name, flags = ctypes.create_string_buffer(128), ctypes.c_int()
+    raw.FPDFText_GetFontInfo(handle, index, name, 128, flags)
+    font = (name.value, flags.value, raw.FPDFText_GetFontWeight(handle, index))
+    if font not in fonts:
+        fonts[font] = bool(_BOLD_NAME.search(font[0]) or font[1] & _FORCE_BOLD or font[2] >= _BOLD_WEIGHT)
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    colored = raw.FPDFText_GetFillColor(handle, index, red, green, blue, alpha)
+    mode = raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(handle, index))
+    filled = bool(colored) and mode in (0, 4)
+    degrees = math.degrees(math.atan2(matrix.b, matrix.a)) % 360
+    quarter = round(degrees / 90)
+    return _Look(
+        size=size,
+        bold=fonts[font],
+        invisible=mode in _INVISIBLE_MODES or (filled and alpha.value <= _CLEAR_TO) or 0 < size < _SMALLEST_POINTS,
+        white=filled and min(red.value, green.value, blue.value) >= _WHITE_FROM,
+        quarter=quarter % 4 if abs(degrees - 90 * quarter) < 8 else -1,
+    )
+
+
+def _sorted_out(page: Any, found: list[_Found]) -> PageWords:
+    """Leave out what cannot be seen, and turn the page so that most words read from left to right."""
+    result = PageWords()
+    bounds = page.get_bbox()
+    inside = [item for item in found if _overlaps(item.box, bounds)]
+    seen = [item for item in inside if not item.look.invisible]
+    if not seen and inside and _is_scan(page, bounds):
+        seen, result.recognised = inside, True
+    elif any(item.look.white for item in seen):
+        grounds = _grounds(page)
+        seen = [item for item in seen if not item.look.white or any(_holds(ground, item.box) for ground in grounds)]
+    result.hidden = len(found) - len(seen)
+    directions = Counter(item.look.quarter for item in seen if item.look.quarter >= 0)
+    quarter = directions.most_common(1)[0][0] if directions else 0
+    for item in seen:
+        word = _turned(item, quarter)
+        (result.words if item.look.quarter == quarter else result.turned).append(word)
+    return result
+
+
+def _turned(item: _Found, quarter: int) -> Word:
+    """Return a found word with its place turned back by `quarter` quarter turns."""
+    left, bottom, right, top = item.box
+    x, y = item.origin
+    spans = ((left, right, y), (bottom, top, -x), (-right, -left, -y), (-top, -bottom, x))
+    start, end, base = spans[quarter]
+    return Word(item.word, start, end, base, item.look.size or 10.0, item.look.bold)
+
+
+def _overlaps(box: tuple[float, ...], bounds: tuple[float, ...]) -> bool:
+    return box[2] > bounds[0] and box[0] < bounds[2] and box[3] > bounds[1] and box[1] < bounds[3]
+
+
+def _holds(ground: tuple[float, ...], box: tuple[float, ...]) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return ground[0] <= x <= ground[2] and ground[1] <= y <= ground[3]
+
+
+def _is_scan(page: Any, bounds: tuple[float, ...]) -> bool:
+    area = max(1.0, (bounds[2] - bounds[0]) * (bounds[3] - bounds[1]))
+    for image in page.get_objects(filter=[_IMAGE], max_depth=3):
+        left, bottom, right, top = image.get_bounds()
+        if (right - left) * (top - bottom) >= _SCAN_SHARE * area:
+            return True
+    return False
+
+
+def _grounds(page: Any) -> list[tuple[float, ...]]:
+    """Return the boxes of all that white letters can be seen on: pictures, shadings, forms, and filled paths."""
+    boxes: list[tuple[float, ...]] = []
+    for count, item in enumerate(page.get_objects(max_depth=1)):
+        if count > _MOST_OBJECTS:
+            break
+        if item.type in (_IMAGE, _SHADING, _FORM) or (item.type == _PATH and _is_dark(item)):
+            boxes.append(item.get_bounds())
+    return boxes
+
+
+def _is_dark(path: Any) -> bool:
+    """Tell whether a path is filled with something other than white."""
+    import pypdfium2.raw as raw
+
+    mode, stroked = ctypes.c_int(), ctypes.c_int()
+    if not raw.FPDFPath_GetDrawMode(path.raw, mode, stroked) or not mode.value:
+        return False
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    if not raw.FPDFPageObj_GetFillColor(path.raw, red, green, blue, alpha):
+        return True
+    return alpha.value > _CLEAR_TO and min(red.value, green.value, blue.value) < _WHITE_FROM
