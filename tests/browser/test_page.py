@@ -265,6 +265,11 @@ def test_a_phone_shows_one_part_at_a_time_and_nothing_sticks_out(open_page: Call
     expect(page.locator("#rag-side")).to_be_hidden()
     ask(page, "When does the bank loan mature?")
     chip = answered(page).locator(".rag-chip").first
+    # The answer opened its source out of sight; its tab alone must show the mark.
+    page.click(".rag-tabs button[data-pane=sources]")
+    expect(page.locator("#rag-panel mark").first).to_be_visible()
+    assert in_view(page, "#rag-panel mark", "#rag-panel .rag-page-text")
+    page.click(".rag-back")
     chip.click()
     expect(page.locator("#rag-chat")).to_be_hidden()
     expect(page.locator("#rag-panel mark").first).to_be_visible()

@@ -10,6 +10,7 @@ function showPane(pane) {
   for (const tab of document.querySelectorAll(".rag-tabs button")) {
     tab.setAttribute("aria-pressed", String(tab.dataset.pane === pane));
   }
+  if (pane === "sources") settle();
 }
 
 function back() {
@@ -22,8 +23,9 @@ function back() {
 function settle() {
   const panel = document.querySelector("#rag-panel .rag-panel");
   if (!panel || !panel.dataset.shown || panel.dataset.shown === shown) return;
-  shown = panel.dataset.shown;
   const text = panel.querySelector(".rag-page-text");
+  if (!text.clientHeight) return; // on a phone the pane may be out of sight: it is scrolled once it is shown
+  shown = panel.dataset.shown;
   const mark = text.querySelector("mark");
   if (mark) {
     const top = mark.getBoundingClientRect().top - text.getBoundingClientRect().top + text.scrollTop;
