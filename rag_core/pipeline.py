@@ -17,7 +17,7 @@ from rag_core.errors import DocumentTooLargeError, QuestionError, RagError
 from rag_core.followup import resolve_question
 from rag_core.generation import TextGenerator
 from rag_core.index import DocumentIndex
-from rag_core.reading import load_document
+from rag_core.loading import load_document
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
 from rag_core.retrieval import Retriever
 from rag_core.splitting import split_document

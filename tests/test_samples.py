@@ -8,7 +8,7 @@ from conftest import SAMPLES
 
 from rag_core import Document
 from rag_core.config import LimitsConfig
-from rag_core.reading import SUPPORTED_SUFFIXES, load_document
+from rag_core.loading import SUPPORTED_SUFFIXES, load_document
 from sample_files.build.__main__ import build
 from sample_files.build.company import COMPANY, YEARS
 from sample_files.build.questions import QUESTIONS, REPORT
