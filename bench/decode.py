@@ -18,6 +18,7 @@ from rag_core.config import RagConfig
 from rag_core.engines.cpu import CpuEngine
 from rag_core.engines.llama import read_settings
 from rag_core.engines.local import model_folder, stop_ids
+from rag_core.engines.memory import thread_count
 from rag_core.engines.tokens import ChatTokenizer
 from rag_core.models import resolve_generator
 from rag_core.records import Message
@@ -123,7 +124,7 @@ def main() -> None:
     if settings is None:
         parser.error(f"{folder.name} is not a model that the fast engine runs")
     tokenizer = ChatTokenizer(folder)
-    fast = CpuEngine(folder, settings, stop_ids(folder, tokenizer))
+    fast = CpuEngine(folder, settings, stop_ids(folder, tokenizer), threads=thread_count(0))
     single = CpuEngine(folder, settings, stop_ids(folder, tokenizer), prompt_lookup=False, model=fast.model)
     generate = plain(folder)
     print("prompt   tokens  same  | first token s: plain  ours  ratio | tok/s: plain  no lookup  ours  ratio")

@@ -13,13 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from rag_core.engines.llama import read_settings
+from rag_core.engines.weights import write_packed
 from rag_core.errors import ModelLoadError
 from rag_core.records import Progress, ProgressCallback
 
 __all__ = ["converted"]
 
 # Raise it when what is written changes: older conversions are then made anew.
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 _WORK = ".converting-"
 
 
@@ -105,3 +107,5 @@ def _convert(gguf: Path, folder: Path) -> None:
         model.generation_config.save_pretrained(str(folder))
     # The config goes last: its presence says that the rest is there.
     model.config.save_pretrained(str(folder))
+    if read_settings(folder) is not None:
+        write_packed(gguf, folder)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rag_core.engines.llama import LlamaModel, LlamaSettings
+import numpy as np
+import numpy.typing as npt
+
+from rag_core.engines.llama import MOST_LOGITS, MOST_ROWS, LlamaModel, LlamaSettings
 from rag_core.engines.lookup import PromptLookup
 from rag_core.engines.steps import Step
 
-if TYPE_CHECKING:
-    import torch
-
 __all__ = ["CpuEngine"]
-
-# Tokens of the prompt read at once: long enough for full speed, short enough (0.3 s) to stop soon.
-_CHUNK = 256
 
 
 class CpuEngine:
@@ -28,11 +24,15 @@ class CpuEngine:
         settings: LlamaSettings,
         stop_ids: frozenset[int],
         *,
+        threads: int = 1,
         prompt_lookup: bool = True,
         model: LlamaModel | None = None,
     ) -> None:
-        """Load the weights, or take over `model`. `stop_ids` end an answer."""
-        self.model = model or LlamaModel(folder, settings)
+        """Load the weights, or take over `model`. `stop_ids` end an answer; `threads` compute it."""
+        self.model = model or LlamaModel(folder, settings, threads)
+        # The first pass ever on a machine compiles the kernels (10 s); later ones find them compiled.
+        self.model.reserve(1)
+        self.model.forward([0], 0, logits=True)
         self._stop_ids = stop_ids
         self._prompt_lookup = prompt_lookup
         # The tokens whose keys and values are in the cache.
@@ -41,7 +41,7 @@ class CpuEngine:
     @property
     def description(self) -> str:
         """Where and in what precision it computes."""
-        return "CPU, float32"
+        return "CPU, compiled kernels"
 
     def forget(self) -> None:
         """Drop the keys and values of the last request: the next one is read from its start."""
@@ -52,20 +52,20 @@ class CpuEngine:
         prompt = list(prompt)
         reused = self._reuse(prompt)
         self.model.reserve(len(prompt) + max_new_tokens)
-        position, token = reused, -1
-        while position < len(prompt):
-            end = min(position + _CHUNK, len(prompt))
-            logits = self._read(prompt[position:end], position, 1)
+        position = reused
+        # What is left is read in equal parts; the last few tokens give the first logits.
+        while (left := len(prompt) - position) > MOST_LOGITS:
+            parts = -(-(left - 1) // MOST_ROWS)
+            end = position + -(-(left - 1) // parts)
+            self._forward(prompt[position:end], position, logits=False)
             position = end
-            if position < len(prompt):
-                yield Step(cached=reused)
-            else:
-                token = int(logits.argmax())
+            yield Step(cached=reused)
+        token = int(self._forward(prompt[position:], position)[-1].argmax())
         yield from self._decode(prompt, token, max_new_tokens, reused)
 
     def _decode(self, prompt: list[int], token: int, max_new_tokens: int, reused: int) -> Iterator[Step]:
         """Yield the answer that starts with `token`, which is chosen and not yet read."""
-        lookup = PromptLookup(prompt) if self._prompt_lookup else None
+        lookup = PromptLookup(prompt, MOST_LOGITS - 1) if self._prompt_lookup else None
         chosen, made = [token], 0
         while True:
             kept = self._until_stop(chosen)[: max_new_tokens - made]
@@ -86,19 +86,19 @@ class CpuEngine:
 
     def _check(self, position: int, token: int, drafted: list[int]) -> list[int]:
         """Read `token` and the draft behind it; return the tokens that greedy decoding chooses, one at least."""
-        best = self._read([token, *drafted], position, 1 + len(drafted)).argmax(-1).tolist()
+        best = self._forward([token, *drafted], position).argmax(-1).tolist()
         right = 0
         while right < len(drafted) and drafted[right] == best[right]:
             right += 1
         del self._cached[position + 1 + right :]
         return list(best[: right + 1])
 
-    def _read(self, ids: list[int], position: int, rows: int) -> torch.Tensor:
+    def _forward(self, ids: list[int], position: int, *, logits: bool = True) -> npt.NDArray[np.float32]:
         # Should the pass fail half-way, the cache is known to be good up to here.
         del self._cached[position:]
-        logits = self.model.forward(ids, position, rows)
+        found = self.model.forward(ids, position, logits=logits)
         self._cached.extend(ids)
-        return logits
+        return found
 
     def _reuse(self, prompt: list[int]) -> int:
         """Return how many tokens at the start of `prompt` are cached; the last is always read, for its logits."""

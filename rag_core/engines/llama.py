@@ -1,9 +1,7 @@
-"""A lean float32 forward pass for Llama-type models on a CPU, on torch alone.
+"""A lean forward pass for Llama-type models on a CPU.
 
 The architecture is that of Touvron et al. 2023 (arXiv:2302.13971) with grouped-query attention (arXiv:2305.13245), the
-numbers those of `LlamaForCausalLM` up to the order of summation. What makes it quick where one token is computed at a
-time: eleven operations a layer, matrices fused and laid out input-major (the faster one for 1 to 16 rows), the scale
-of each norm folded into the matrix behind it, and rotary embedding as one complex product.
+numbers those of `LlamaForCausalLM` in float32 up to the order of summation. Weights stay in the form of their file.
 """
 
 from __future__ import annotations
@@ -12,14 +10,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rag_core.errors import ModelLoadError
+import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import torch
+from rag_core.engines.team import team_of
 
-__all__ = ["LlamaModel", "LlamaSettings", "read_settings"]
+__all__ = ["MOST_LOGITS", "MOST_ROWS", "LlamaModel", "LlamaSettings", "read_settings"]
+
+# Tokens of one pass: long enough for full speed, short enough (0.3 s) to stop soon. Of a pass with logits: fewer, since
+# only a draft needs more than one.
+MOST_ROWS, MOST_LOGITS = 256, 12
+
+Array = npt.NDArray[Any]
 
 # The cache grows by so many positions at a time.
 _CACHE_STEP = 1_024
@@ -41,13 +45,6 @@ class LlamaSettings:
     tied: bool
     context_tokens: int
 
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        attention = self.hidden * self.head_size * (2 * self.heads + 2 * self.key_value_heads)
-        layer = attention + 3 * self.hidden * self.feed_forward
-        return self.layers * layer + self.hidden * self.vocabulary * (1 if self.tied else 2)
-
 
 def read_settings(folder: Path) -> LlamaSettings | None:
     """Return the settings of the model in `folder`, None where this forward pass would not be exactly that model."""
@@ -58,7 +55,7 @@ def read_settings(folder: Path) -> LlamaSettings | None:
         return None
     heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
     rope = config.get("rope_parameters") or {}
-    return LlamaSettings(
+    settings = LlamaSettings(
         layers=int(config["num_hidden_layers"]),
         hidden=hidden,
         heads=heads,
@@ -71,6 +68,9 @@ def read_settings(folder: Path) -> LlamaSettings | None:
         tied=bool(config.get("tie_word_embeddings", False)),
         context_tokens=int(config.get("max_position_embeddings", 2_048)),
     )
+    # Tiles are of 32 by 32; every model in use has such sizes.
+    sizes = (settings.hidden, settings.head_size, settings.feed_forward)
+    return settings if all(size % 32 == 0 for size in sizes) and heads % settings.key_value_heads == 0 else None
 
 
 def _plain(config: dict[str, Any]) -> bool:
@@ -105,148 +105,94 @@ def _greedy(sampling: dict[str, Any]) -> bool:
 class LlamaModel:
     """Weights, and the keys and values of the tokens read so far. Not safe for two threads at once."""
 
-    def __init__(self, folder: Path, settings: LlamaSettings) -> None:
-        """Read and rearrange the weights; at its peak this takes one layer more than the model itself."""
-        import torch
+    def __init__(self, folder: Path, settings: LlamaSettings, threads: int) -> None:
+        """Read the weights. Raises ModelLoadError."""
+        from rag_core.engines.kernels import PHASES
+        from rag_core.engines.weights import read_weights
 
-        self.settings = settings
-        with torch.inference_mode():
-            self._read_weights(_Tensors(folder))
-        size = settings.head_size
-        self._frequencies = 1.0 / (settings.rope_theta ** (torch.arange(0, size, 2, dtype=torch.int64).float() / size))
-        self._turns = torch.empty(0, 1, size // 2, dtype=torch.complex64)
-        self._cache = torch.empty(settings.layers, 2, settings.key_value_heads, 0, size)
-
-    def _read_weights(self, tensors: _Tensors) -> None:
-        import torch
-
-        s = self.settings
-        self._embedding = tensors.get("model.embed_tokens.weight", (s.vocabulary, s.hidden))
-        head = self._embedding if s.tied else tensors.get("lm_head.weight", (s.vocabulary, s.hidden))
-        # Row-major is the faster layout here, and it lets a tied head share the embedding's memory.
-        self._head = head
-        self._last_norm = tensors.get("model.norm.weight", (s.hidden,))
-        self._layers: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        queries, keys = s.heads * s.head_size, s.key_value_heads * s.head_size
-        for index in range(s.layers):
-            at = f"model.layers.{index}."
-            attention_norm = tensors.get(at + "input_layernorm.weight", (s.hidden,))
-            feed_norm = tensors.get(at + "post_attention_layernorm.weight", (s.hidden,))
-            q = _paired(tensors.get(at + "self_attn.q_proj.weight", (queries, s.hidden)), s.head_size)
-            k = _paired(tensors.get(at + "self_attn.k_proj.weight", (keys, s.hidden)), s.head_size)
-            v = tensors.get(at + "self_attn.v_proj.weight", (keys, s.hidden))
-            gate = tensors.get(at + "mlp.gate_proj.weight", (s.feed_forward, s.hidden))
-            up = tensors.get(at + "mlp.up_proj.weight", (s.feed_forward, s.hidden))
-            self._layers.append(
-                (
-                    (torch.cat((q, k, v)) * attention_norm).t().contiguous(),
-                    tensors.get(at + "self_attn.o_proj.weight", (s.hidden, queries)).t().contiguous(),
-                    (torch.cat((gate, up)) * feed_norm).t().contiguous(),
-                    tensors.get(at + "mlp.down_proj.weight", (s.hidden, s.feed_forward)).t().contiguous(),
-                )
-            )
+        self.settings = s = settings
+        self._weights = w = read_weights(folder, s)
+        self._team = team_of(threads)
+        self._table = np.array([[matrix.entry for matrix in layer] for layer in w.layers], dtype=np.int64)
+        self._embedding = np.array(w.embedding.entry, dtype=np.int64)
+        self._head = np.array(w.head.entry, dtype=np.int64)
+        self._phases = s.layers * PHASES + 1
+        self._keys = np.empty((s.layers, s.key_value_heads, 0, s.head_size, 32), dtype=np.float32)
+        self._values = np.empty((s.layers, s.key_value_heads, s.head_size // 32, 0, 32), dtype=np.float32)
+        self._turns = np.empty((0, s.head_size // 2, 2), dtype=np.float32)
+        attended = s.heads * s.head_size
+        self._shared = _rows_of(MOST_ROWS, s.hidden, attended, attended, s.feed_forward)
+        self._logits = np.zeros((MOST_LOGITS, w.head.tiles * 32), dtype=np.float32)
+        self._scratch = np.empty((s.hidden, 32), dtype=np.float32)
+        self._own: list[tuple[Array, ...]] = []
 
     def reserve(self, tokens: int) -> None:
         """Make room in the cache for so many positions; what is cached stays."""
-        import torch
-
-        have = self._cache.shape[3]
+        have = self._values.shape[3]
         if tokens <= have:
             return
         s = self.settings
-        room = min(-(-tokens // _CACHE_STEP) * _CACHE_STEP, max(tokens, s.context_tokens))
-        cache = torch.empty(s.layers, 2, s.key_value_heads, room, s.head_size)
-        cache[:, :, :, :have] = self._cache
-        self._cache = cache
-        angles = torch.arange(room).float()[:, None] * self._frequencies
-        self._turns = torch.polar(torch.ones_like(angles), angles)[:, None]
+        room = -(-tokens // _CACHE_STEP) * _CACHE_STEP
+        keys = np.zeros((s.layers, s.key_value_heads, room // 32, s.head_size, 32), dtype=np.float32)
+        values = np.zeros((s.layers, s.key_value_heads, s.head_size // 32, room, 32), dtype=np.float32)
+        keys[:, :, : have // 32] = self._keys
+        values[:, :, :, :have] = self._values
+        self._keys, self._values = keys, values
+        self._turns = _turns(room, s.head_size, s.rope_theta)
+        self._own = [self._thread_buffers(room) for _ in range(self._team.size)]
 
-    def forward(self, ids: Sequence[int], start: int, rows: int) -> torch.Tensor:
-        """Read `ids` at positions `start` on, behind what is cached there, and cache them.
+    def _thread_buffers(self, room: int) -> tuple[Array, ...]:
+        from rag_core.engines.kernels import TOKENS
 
-        Returns the logits behind each of the last `rows` ids, float32 (rows, vocabulary). Room must be reserved.
+        s = self.settings
+        wide = max(s.heads * s.head_size, s.feed_forward)
+        normed, sums, wide_sums = _rows_of(MOST_ROWS, s.hidden, s.hidden // 32, wide // 32)
+        asked, scores = _rows_of(-(-TOKENS * s.heads // s.key_value_heads // 4) * 4, s.head_size, room)
+        extra, other = _rows_of(max(MOST_ROWS, len(asked)), 32, 32)
+        (unpacked,) = _rows_of(max(wide, s.hidden), 32)
+        return normed, sums, wide_sums, asked, scores, extra, other, unpacked
+
+    def forward(self, ids: Sequence[int], start: int, *, logits: bool) -> Array:
+        """Read `ids` at positions `start` on, behind what is cached there, and cache them. Room must be reserved.
+
+        Up to MOST_ROWS at once; with `logits` up to MOST_LOGITS. Returns the logits behind each id, float32
+        (len(ids), vocabulary), valid until the next call; or (0, vocabulary).
         """
-        import torch
+        from rag_core.engines import kernels
 
-        with torch.inference_mode():
-            return self._forward(torch.tensor(ids), start, rows)
+        s, w, real = self.settings, self._weights, len(ids)
+        rows = 1 if real == 1 else -(-real // 4) * 4 if real <= MOST_LOGITS else -(-real // 8) * 8
+        x, queries, attended, hidden = (buffer[:rows] for buffer in self._shared)
+        kernels.embed(self._embedding, np.array(ids, dtype=np.int64), x[:real], self._scratch)
+        x[real:] = attended[real:] = 0.0
+        found = self._logits[: min(rows, MOST_LOGITS)]
+        # A line of the processor's cache for each phase.
+        counters = np.zeros((self._phases, 8), dtype=np.int64)
+        shared = (
+            np.float32(s.epsilon), self._table, w.norms, self._head, w.last_norm, counters, rows, real, start,
+            int(logits), self._turns, self._keys, self._values, x, queries, attended, hidden, found,
+        )  # fmt: skip
 
-    def _forward(self, ids: torch.Tensor, start: int, rows: int) -> torch.Tensor:
-        from torch.nn.functional import linear, rms_norm, silu
+        def take_part(number: int) -> None:
+            normed, sums, wide_sums, *others = self._own[number]
+            kernels.forward(*shared, normed[:rows], sums[:rows], wide_sums[:rows], *others)
 
-        s = self.settings
-        count, shape, width = len(ids), (s.hidden,), s.feed_forward
-        turned = s.heads + s.key_value_heads
-        turns = self._turns[start : start + count]
-        mask = self._mask(count, start)
-        x = self._embedding[ids]
-        for (qkv_weight, out_weight, gate_up, down), cache in zip(self._layers, self._cache, strict=True):
-            qkv = rms_norm(x, shape, None, s.epsilon) @ qkv_weight
-            _complex(qkv[:, : turned * s.head_size].view(count, turned, -1, 2)).mul_(turns)
-            attended = self._attend(qkv, cache, start, mask)
-            x = x.addmm_(attended, out_weight)
-            gated = rms_norm(x, shape, None, s.epsilon) @ gate_up
-            x = x.addmm_(silu(gated[:, :width]).mul_(gated[:, width:]), down)
-        return linear(rms_norm(x[count - rows :], shape, self._last_norm, s.epsilon), self._head)
-
-    def _attend(self, qkv: torch.Tensor, cache: torch.Tensor, start: int, mask: torch.Tensor | None) -> torch.Tensor:
-        """Return (count, heads * head_size). Heads that share keys are rows of one product, so no key is copied."""
-        from torch.nn.functional import scaled_dot_product_attention
-
-        s = self.settings
-        count, shared, size = qkv.shape[0], s.key_value_heads, s.head_size
-        end = start + count
-        cache[:, :, start:end] = qkv[:, s.heads * size :].view(count, 2, shared, size).permute(1, 2, 0, 3)
-        queries = (
-            qkv[:, : s.heads * size].view(count, shared, -1, size).permute(1, 2, 0, 3).reshape(1, shared, -1, size)
-        )
-        out = scaled_dot_product_attention(queries, cache[None, 0, :, :end], cache[None, 1, :, :end], attn_mask=mask)
-        return out.view(shared, -1, count, size).permute(2, 0, 1, 3).reshape(count, s.heads * size)
-
-    def _mask(self, count: int, start: int) -> torch.Tensor | None:
-        """Return what is added to the scores, (heads that share * count, start + count); None for a single token."""
-        import torch
-
-        if count == 1:
-            return None
-        mask = torch.full((count, start + count), float("-inf")).triu_(start + 1)
-        return mask.repeat(self.settings.heads // self.settings.key_value_heads, 1)
+        self._team.run(take_part)
+        return found[: real if logits else 0, : s.vocabulary]
 
 
-def _complex(pairs: torch.Tensor) -> torch.Tensor:
+def _rows_of(rows: int, *widths: int) -> list[Array]:
+    return [np.zeros((rows, width), dtype=np.float32) for width in widths]
+
+
+def _turns(positions: int, size: int, theta: float) -> Array:
+    """Return cosine and sine of every position and pair, float32 (positions, size / 2, 2).
+
+    Computed in the precision and order of `transformers`, which differ from the true angle far into a text.
+    """
     import torch
 
-    return torch.view_as_complex(pairs)
-
-
-def _paired(weight: torch.Tensor, size: int) -> torch.Tensor:
-    """Reorder each head's rows so that the two numbers that rotate together (i and i + size / 2) are neighbours.
-
-    Queries and keys are reordered alike, so their products stay what they are.
-    """
-    rows, columns = weight.shape
-    return weight.view(-1, 2, size // 2, columns).transpose(1, 2).reshape(rows, columns)
-
-
-class _Tensors:
-    """The tensors of all safetensors files of a folder, read one at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        from safetensors import safe_open
-
-        self._folder = folder
-        self._where: dict[str, Any] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            file: Any = safe_open(path, framework="pt")
-            self._where.update(dict.fromkeys(file.keys(), file))
-
-    def get(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """Return one tensor in float32. Raises ModelLoadError where it is absent or of another shape."""
-        if name not in self._where:
-            raise ModelLoadError(f"{self._folder.name} lacks the weight {name}; download or convert the model again")
-        tensor: torch.Tensor = self._where[name].get_tensor(name).float()
-        if tuple(tensor.shape) != shape:
-            raise ModelLoadError(
-                f"{name} in {self._folder.name} is {tuple(tensor.shape)}, config.json says {shape}; download it again"
-            )
-        return tensor
+    frequencies = 1.0 / (theta ** (torch.arange(0, size, 2, dtype=torch.int64).float() / size))
+    angles = torch.arange(positions).float()[:, None] * frequencies
+    found: Array = torch.stack((angles.cos(), angles.sin()), dim=-1).numpy()
+    return found

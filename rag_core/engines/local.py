@@ -189,13 +189,14 @@ class LocalGenerator:
         if not on_gpu:
             import torch
 
-            require_memory(folder)
-            torch.set_num_threads(thread_count(settings.threads))
+            threads = thread_count(settings.threads)
             shape = None if settings.load_in_4bit else read_settings(folder)
+            require_memory(folder, kept_small=shape is not None)
             if shape is not None:
                 from rag_core.engines.cpu import CpuEngine
 
-                return CpuEngine(folder, shape, stops, prompt_lookup=settings.prompt_lookup)
+                return CpuEngine(folder, shape, stops, threads=threads, prompt_lookup=settings.prompt_lookup)
+            torch.set_num_threads(threads)
         from rag_core.engines.transformer import TransformersEngine
 
         return TransformersEngine(

@@ -10,29 +10,31 @@ from contextlib import contextmanager
 from math import ceil, prod
 from pathlib import Path
 
+from rag_core.engines.weights import PACKED_FILE
 from rag_core.errors import ModelLoadError, OutOfMemoryError, RagError
 
-__all__ = ["free_gpu_bytes", "require_memory", "thread_count", "translated", "weight_count"]
+__all__ = ["free_gpu_bytes", "require_memory", "thread_count", "translated", "weight_counts"]
 
 _LONGEST_HEADER = 100 << 20
 
 
-def weight_count(folder: Path) -> int:
-    """Return the number of weights in the folder's safetensors files, from their headers alone; 0 without any."""
-    total = 0
+def weight_counts(folder: Path) -> dict[str, int]:
+    """Return the number of weights in the folder's safetensors files by type (`BF16`), from their headers alone."""
+    found: dict[str, int] = {}
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
             # The format: eight bytes of length, then as many of JSON (github.com/huggingface/safetensors).
             prefix = file.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-            if not 2 <= length <= _LONGEST_HEADER:
-                raise ModelLoadError(f"{path} is damaged; delete it and download or convert the model again")
             try:
-                header = json.loads(file.read(length))
-                total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-            except (ValueError, TypeError, KeyError) as error:
-                raise ModelLoadError(f"{path} is damaged; delete it and download or convert the model again") from error
-    return total
+                header = json.loads(file.read(length)) if 2 <= length <= _LONGEST_HEADER else {}
+                for entry in (entry for name, entry in header.items() if name != "__metadata__"):
+                    found[entry["dtype"]] = found.get(entry["dtype"], 0) + prod(entry["shape"])
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ModelLoadError(f"{path} is damaged; delete it and get the model again") from error
+        if not header:
+            raise ModelLoadError(f"{path} is damaged; delete it and get the model again")
+    return found
 
 
 def free_gpu_bytes(device: str) -> int:
@@ -42,11 +44,20 @@ def free_gpu_bytes(device: str) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def require_memory(folder: Path) -> None:
-    """Raise OutOfMemoryError where float32 weights do not fit into the free memory: the system would end us unasked."""
+def require_memory(folder: Path, *, kept_small: bool) -> None:
+    """Raise OutOfMemoryError where the weights do not fit into the free memory: the system would end us unasked.
+
+    They are float32, but where `kept_small` of the type they have in the file (bfloat16, or the bits of a GGUF file).
+    """
     import psutil
 
-    needed, free = 4 * weight_count(folder), psutil.virtual_memory().available
+    packed = folder / PACKED_FILE
+    if kept_small and packed.is_file():
+        needed = packed.stat().st_size
+    else:
+        counts = weight_counts(folder)
+        needed = sum(count * (2 if kept_small and kind == "BF16" else 4) for kind, count in counts.items())
+    free = psutil.virtual_memory().available
     if needed > free:
         raise OutOfMemoryError(
             f"{folder.name} needs {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} are free; "

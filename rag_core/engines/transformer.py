@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag_core.engines.memory import free_gpu_bytes, translated, weight_count
+from rag_core.engines.memory import free_gpu_bytes, translated, weight_counts
 from rag_core.engines.steps import Step
 from rag_core.errors import ConfigError, ModelLoadError
 
@@ -185,7 +185,7 @@ def _short_of_memory(folder: Path, device: str) -> bool:
     """Whether 16-bit weights do not fit while bitsandbytes is there to make them smaller."""
     from importlib.util import find_spec
 
-    needed = 2 * weight_count(folder) + _GPU_RESERVE_BYTES
+    needed = 2 * sum(weight_counts(folder).values()) + _GPU_RESERVE_BYTES
     if needed <= free_gpu_bytes(device):
         return False
     if find_spec("bitsandbytes") is None:
