@@ -124,8 +124,9 @@ def main() -> None:
     if settings is None:
         parser.error(f"{folder.name} is not a model that the fast engine runs")
     tokenizer = ChatTokenizer(folder)
-    fast = CpuEngine(folder, settings, stop_ids(folder, tokenizer), threads=thread_count(0))
-    single = CpuEngine(folder, settings, stop_ids(folder, tokenizer), prompt_lookup=False, model=fast.model)
+    stops, cache = stop_ids(folder, tokenizer), config.cache_directory
+    fast = CpuEngine(folder, settings, stops, cache, threads=thread_count(0))
+    single = CpuEngine(folder, settings, stops, cache, prompt_lookup=False, model=fast.model)
     generate = plain(folder)
     print("prompt   tokens  same  | first token s: plain  ours  ratio | tok/s: plain  no lookup  ours  ratio")
     for name, (passages, question) in _QUESTIONS.items():

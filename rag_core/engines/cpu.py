@@ -23,13 +23,14 @@ class CpuEngine:
         folder: Path,
         settings: LlamaSettings,
         stop_ids: frozenset[int],
+        cache: Path,
         *,
         threads: int = 1,
         prompt_lookup: bool = True,
         model: LlamaModel | None = None,
     ) -> None:
-        """Load the weights, or take over `model`. `stop_ids` end an answer; `threads` compute it."""
-        self.model = model or LlamaModel(folder, settings, threads)
+        """Load the weights, or take over `model`. `stop_ids` end an answer; `threads` compute it; kernels go to `cache`."""
+        self.model = model or LlamaModel(folder, settings, threads, cache)
         # The first pass ever on a machine compiles the kernels (10 s); later ones find them compiled.
         self.model.reserve(1)
         self.model.forward([0], 0, logits=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rag_core.engines.jit import load_kernels
 from rag_core.engines.team import team_of
 
 __all__ = ["MOST_LOGITS", "MOST_ROWS", "LlamaModel", "LlamaSettings", "read_settings"]
@@ -105,18 +106,18 @@ def _greedy(sampling: dict[str, Any]) -> bool:
 class LlamaModel:
     """Weights, and the keys and values of the tokens read so far. Not safe for two threads at once."""
 
-    def __init__(self, folder: Path, settings: LlamaSettings, threads: int) -> None:
-        """Read the weights. Raises ModelLoadError."""
-        from rag_core.engines.kernels import PHASES
+    def __init__(self, folder: Path, settings: LlamaSettings, threads: int, cache: Path) -> None:
+        """Read the weights; compiled kernels are kept under `cache`. Raises ModelLoadError."""
         from rag_core.engines.weights import read_weights
 
         self.settings = s = settings
+        self._kernels = load_kernels(cache)
         self._weights = w = read_weights(folder, s)
         self._team = team_of(threads)
         self._table = np.array([[matrix.entry for matrix in layer] for layer in w.layers], dtype=np.int64)
         self._embedding = np.array(w.embedding.entry, dtype=np.int64)
         self._head = np.array(w.head.entry, dtype=np.int64)
-        self._phases = s.layers * PHASES + 1
+        self._phases = s.layers * self._kernels.PHASES + 1
         self._keys = np.empty((s.layers, s.key_value_heads, 0, s.head_size, 32), dtype=np.float32)
         self._values = np.empty((s.layers, s.key_value_heads, s.head_size // 32, 0, 32), dtype=np.float32)
         self._turns = np.empty((0, s.head_size // 2, 2), dtype=np.float32)
@@ -142,12 +143,10 @@ class LlamaModel:
         self._own = [self._thread_buffers(room) for _ in range(self._team.size)]
 
     def _thread_buffers(self, room: int) -> tuple[Array, ...]:
-        from rag_core.engines.kernels import TOKENS
-
         s = self.settings
         wide = max(s.heads * s.head_size, s.feed_forward)
         normed, sums, wide_sums = _rows_of(MOST_ROWS, s.hidden, s.hidden // 32, wide // 32)
-        asked, scores = _rows_of(-(-TOKENS * s.heads // s.key_value_heads // 4) * 4, s.head_size, room)
+        asked, scores = _rows_of(-(-self._kernels.TOKENS * s.heads // s.key_value_heads // 4) * 4, s.head_size, room)
         extra, other = _rows_of(max(MOST_ROWS, len(asked)), 32, 32)
         (unpacked,) = _rows_of(max(wide, s.hidden), 32)
         return normed, sums, wide_sums, asked, scores, extra, other, unpacked
@@ -158,9 +157,7 @@ class LlamaModel:
         Up to MOST_ROWS at once; with `logits` up to MOST_LOGITS. Returns the logits behind each id, float32
         (len(ids), vocabulary), valid until the next call; or (0, vocabulary).
         """
-        from rag_core.engines import kernels
-
-        s, w, real = self.settings, self._weights, len(ids)
+        kernels, s, w, real = self._kernels, self.settings, self._weights, len(ids)
         rows = 1 if real == 1 else -(-real // 4) * 4 if real <= MOST_LOGITS else -(-real // 8) * 8
         x, queries, attended, hidden = (buffer[:rows] for buffer in self._shared)
         kernels.embed(self._embedding, np.array(ids, dtype=np.int64), x[:real], self._scratch)

@@ -11,6 +11,7 @@ from pathlib import Path
 from rag_core import gpu_window
 from rag_core.config import RagConfig
 from rag_core.conversion import converted
+from rag_core.engines.jit import compiled_before
 from rag_core.engines.llama import read_settings
 from rag_core.engines.memory import require_memory, thread_count, translated
 from rag_core.engines.steps import Engine
@@ -98,7 +99,7 @@ class LocalGenerator:
                 on_progress(Progress("loading", detail=source.name))
             tokenizer = self._read_tokenizer(on_progress)
             with translated(source.name):
-                engine = self._make_engine(folder, stop_ids(folder, tokenizer))
+                engine = self._make_engine(folder, stop_ids(folder, tokenizer), on_progress)
             self._key = gpu_window.register(engine)
             self._engine = engine
 
@@ -180,22 +181,25 @@ class LocalGenerator:
                 raise
             return own
 
-    def _make_engine(self, folder: Path, stops: frozenset[int]) -> Engine:
+    def _make_engine(self, folder: Path, stops: frozenset[int], on_progress: ProgressCallback | None) -> Engine:
         settings = self._config.generation
         lent = on_zero_gpu() and settings.device != "cpu"
         if settings.device == "cuda" and not gpu_available():
             raise ModelLoadError("RAG_DEVICE is cuda and torch sees no CUDA GPU; set it to auto or cpu")
         on_gpu = settings.device == "cuda" or (settings.device == "auto" and gpu_available())
         if not on_gpu:
-            import torch
-
             threads = thread_count(settings.threads)
             shape = None if settings.load_in_4bit else read_settings(folder)
             require_memory(folder, kept_small=shape is not None)
             if shape is not None:
                 from rag_core.engines.cpu import CpuEngine
 
-                return CpuEngine(folder, shape, stops, threads=threads, prompt_lookup=settings.prompt_lookup)
+                cache = self._config.cache_directory
+                if on_progress and not compiled_before(cache):
+                    on_progress(Progress("converting", detail="kernels for this processor, once"))
+                return CpuEngine(folder, shape, stops, cache, threads=threads, prompt_lookup=settings.prompt_lookup)
+            import torch
+
             torch.set_num_threads(threads)
         from rag_core.engines.transformer import TransformersEngine
 
