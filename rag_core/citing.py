@@ -25,6 +25,9 @@ SUPPORT_THRESHOLD = 0.6
 # Terms of the question are expected in any answer, so they prove little.
 _QUESTION_TERM_WEIGHT = 0.4
 _MOST_SENTENCES = 3
+# A claim of fewer terms, and any negated one, must stand in one sentence: neighbouring ones together hold almost any
+# short combination, and the negation of one is not that of the next.
+_SHORT_CLAIM = 8
 _NEGATIONS = frozenset("not no never none neither nor cannot without n't unable fail decline refus".split())
 _MARKER = re.compile(r"\[\d{1,3}\]")
 
@@ -39,6 +42,7 @@ class _Candidate:
     inside: frozenset[str]
     around: frozenset[str]
     negated: bool
+    sentences: int = 1
 
 
 def cite(answer: str, question: str, hits: Sequence[Hit]) -> tuple[tuple[Citation, ...], tuple[AnswerSentence, ...]]:
@@ -107,7 +111,15 @@ def _candidates(hits: Sequence[Hit], most: int = _MOST_SENTENCES) -> list[_Candi
                 around = headings | _header_terms(document, start)
                 inside = terms(document.text[start:end])
                 result.append(
-                    _Candidate(hit, start, end, frozenset(inside), around, any(t in _NEGATIONS for t in inside))
+                    _Candidate(
+                        hit,
+                        start,
+                        end,
+                        frozenset(inside),
+                        around,
+                        any(t in _NEGATIONS for t in inside),
+                        last - index + 1,
+                    )
                 )
     return result
 
@@ -147,7 +159,8 @@ def _best(
     best: tuple[float, float, _Candidate, float] | None = None
     for candidate in candidates:
         known = candidate.inside | candidate.around
-        if candidate.negated != negated and not figures:
+        alone = negated or len(claims) < _SHORT_CLAIM
+        if candidate.negated != negated or (alone and candidate.sentences > 1):
             continue
         if any(not _holds(figure, candidate, known, stated_years) for figure in figures):
             continue

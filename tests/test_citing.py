@@ -43,6 +43,15 @@ def test_a_lost_negation_is_unsupported() -> None:
     assert supported("The dividend was not increased.") == [("The dividend was not increased.",)]
 
 
+def test_a_figure_does_not_excuse_a_negation() -> None:
+    assert supported("The loan of EUR 50 million does not mature in June 2027.") == [()]
+
+
+def test_a_short_claim_is_not_pieced_together_from_neighbouring_sentences() -> None:
+    assert supported("The dividend is EUR 50 million of sensors.") == [()]
+    assert supported("The loan is a dividend of 412.6 million.") == [()]
+
+
 def test_each_sentence_is_judged_alone() -> None:
     first, second = supported("Management expects stable margins next year. The moon is made of cheese.")
     assert first

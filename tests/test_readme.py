@@ -24,7 +24,13 @@ def blocks(language: str) -> list[str]:
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=environment, timeout=240, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=240,
+        check=False,
     )
 
 
@@ -77,6 +83,8 @@ def test_the_commands_run(folder: Path) -> None:
     for command in commands:
         words = [sys.executable, *shlex.split(command)[1:]]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(words, capture_output=True, text=True, cwd=folder, env=environment, timeout=240, check=False)
+        done = subprocess.run(
+            words, capture_output=True, text=True, cwd=folder, env=environment, timeout=240, check=False
+        )
         assert done.returncode == 0, (command, done.stderr)
         assert done.stdout.strip(), command
