@@ -182,6 +182,9 @@ def hub_error(name: str, error: BaseException) -> ModelError:
         return ModelNotFoundError(f"The Hub has no public model {name}; check the id, or set HF_TOKEN if it is private")
     if isinstance(error, OSError) and getattr(error, "errno", None) == 28:
         return ModelLoadError(f"The disk is full while downloading {name}; free some, or set HF_HOME to a larger one")
+    offline = ("ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
+    if kind not in offline and not isinstance(error, OSError):
+        return ModelLoadError(f"{name} could not be downloaded ({kind}: {error}); try again, or take another model")
     return ModelNotFoundError(
         f"{name} is not on this machine and the Hub cannot be reached; connect, or set RAG_MODEL to a folder ({kind})"
     )
