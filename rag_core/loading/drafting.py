@@ -131,13 +131,14 @@ class Draft:
 
     def _write(self, text: str) -> None:
         self._length += len(text)
-        if self._length > self.limits.characters:
+        tail = len(text) - len(text.rstrip("\n"))
+        # Line ends at the end of the document will go.
+        if self._length - tail > self.limits.characters:
             raise DocumentTooLargeError(
                 f"it has more than {self.limits.characters:,} characters, the most that are read; "
                 "split it into smaller files"
             )
         self._parts.append(text)
-        tail = len(text) - len(text.rstrip("\n"))
         self._newlines = self._newlines + tail if tail == len(text) else tail
 
 

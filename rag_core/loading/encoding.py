@@ -47,12 +47,13 @@ def decode(data: bytes, declared: str = "") -> tuple[str, list[str]]:
             return _checked(data.decode(_python_name(declared))), []
         except (UnicodeDecodeError, LookupError):
             pass
+    # Before UTF-8, which takes the zero bytes of Western text in UTF-16 for characters.
+    if (wide := _wide_encoding(data)) is not None:
+        return _checked(data.decode(wide, "replace")), []
     try:
         return _checked(data.decode("utf-8")), []
     except UnicodeDecodeError:
         pass
-    if (wide := _wide_encoding(data)) is not None:
-        return _checked(data.decode(wide, "replace")), []
     return _guessed(data)
 
 

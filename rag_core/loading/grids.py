@@ -34,8 +34,11 @@ def _names_column(cell: str) -> bool:
     return bool(cell) and (bool(_YEAR.fullmatch(cell.strip())) or not is_figure(cell))
 
 
-def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the first row names the columns: words or years only, at least two, and something else below."""
+def has_header(rows: Sequence[Sequence[str]], *, over_figures: bool = False) -> bool:
+    """Tell whether the first row names the columns: words or years only, at least two, and something else below.
+
+    A first row over words only counts as well where it is short and has no name twice, unless `over_figures`.
+    """
     if len(rows) < 2:
         return False
     first = [cell.strip() for cell in rows[0]]
@@ -47,7 +50,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
         return bool(below)
     if any(is_figure(cell) for row in below for cell in row[1:] if cell.strip()):
         return True
-    return bool(below) and all(len(cell) <= 60 for cell in named) and len(set(named)) == len(named)
+    return not over_figures and bool(below) and all(len(cell) <= 60 for cell in named) and len(set(named)) == len(named)
 
 
 def tidy_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -113,7 +116,8 @@ def _starts_table(rows: Sequence[Sequence[str]], index: int) -> bool:
     """Tell whether the rows from `index` open with a header row, or with a title followed by a gap or a header row."""
     ahead = list(rows[index : index + 12])
     if _filled(ahead[0]) > 1:
-        return has_header([row for row in ahead if _filled(row)][:8])
+        # After a gap, a row of words over words goes on with the table above.
+        return has_header([row for row in ahead if _filled(row)][:8], over_figures=True)
     titles = 0
     while titles < len(ahead) and _filled(ahead[titles]) == 1:
         titles += 1

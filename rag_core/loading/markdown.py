@@ -25,8 +25,8 @@ _DEFINITION = re.compile(r" {0,3}\[[^\[\]]+\]:[ \t]*\S.*")
 _QUOTE = re.compile(r"(?: {0,3}>[ ]?)+")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HIDDEN = re.compile(
-    r"<(script|style|template|noscript)\b[^<>]*>.*?(?:</\1\s*>|\Z)"
-    r"|<(\w+)\b[^<>]*?(?:\shidden\b|display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0)[^<>]*>"
+    r"<(script|style|template|noscript)\b[^<>]{0,500}>.*?(?:</\1\s*>|\Z)"
+    r"|<(\w+)\b[^<>]{0,500}?(?:\shidden\b|display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0)[^<>]{0,500}>"
     r".*?(?:</\2\s*>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )

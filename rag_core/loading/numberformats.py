@@ -11,7 +11,7 @@ import datetime
 import math
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 
 __all__ = ["format_value"]
@@ -30,6 +30,8 @@ _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 # Format 14 is "the short date of this computer": ISO 8601 is the one that cannot be misread.
 _SYSTEM_DATE = "mm-dd-yy"
 _MOST_FORMAT_CHARACTERS = 255
+# Enough for every double with its decimals; figures beyond what a number has cost nothing.
+_WIDE = Context(prec=1_000)
 _COMPARE = {
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
@@ -70,7 +72,7 @@ def format_value(value: Value, number_format: str | None) -> str:
         return _text(value, sections)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)):
         return _moment(value, sections[0])
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value), sections)
 
@@ -163,7 +165,7 @@ def _digits(value: Decimal, code: str) -> str:
 
 def _rounded(value: Decimal, places: int) -> Decimal:
     try:
-        return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+        return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP, context=_WIDE)
     except ArithmeticError:
         return value  # More digits than decimal arithmetic keeps: such a number has no fraction to round.
 

@@ -82,7 +82,7 @@ class Look:
             return 0
         if _folded(text) in self.running:
             return 0
-        if (level := self.outline.get(title_key(text), 0)) and alone:
+        if self.outline and alone and (level := self.outline.get(title_key(text), 0)):
             return level
         if row.size >= _LARGER * self.size and len(_LETTERS.findall(text)) >= 2:
             return next((rank for rank, size in enumerate(self.title_sizes, 1) if row.size >= size - 0.3), 5)
@@ -173,7 +173,7 @@ def _title_lines(rows: Sequence[Row], index: int, look: Look, level: int, leadin
         close = _gap(above, below) < max(1.2 * leading, 1.5 * below.size)
         if not (alike and close and look.level(below, alone=True) == level) or numbered_level(below.text):
             break
-        if above.text.rstrip().endswith(_ENDS) or title_key(above.text) in look.outline:
+        if above.text.rstrip().endswith(_ENDS) or (look.outline and title_key(above.text) in look.outline):
             break
         count += 1
     return count

@@ -102,34 +102,66 @@ def read_words(page: Any) -> PageWords:
 
 def _find(textpage: Any) -> list[_Found]:
     """Return every word, hidden or not, with the box from its first to its last character."""
-    import pypdfium2.raw as raw
-
     handle = textpage.raw
     text = _text(handle, textpage.count_chars())
-    looks: dict[int, _Look] = {}
-    fonts: dict[tuple[bytes, int, int], bool] = {}
-    first_box, last_box = raw.FS_RECTF(), raw.FS_RECTF()
-    x, y = ctypes.c_double(), ctypes.c_double()
-    found = []
+    reader = _WordReader(handle, text)
+    found: list[_Found] = []
     for match in _WORD.finditer(text):
-        first, last = match.start(), match.end() - 1
-        if last > first and text[last] in "\x02\ufffe":
-            last -= 1
-        raw.FPDFText_GetCharOrigin(handle, first, x, y)
-        raw.FPDFText_GetLooseCharBox(handle, first, first_box)
-        raw.FPDFText_GetLooseCharBox(handle, last, last_box)
-        item = ctypes.cast(raw.FPDFText_GetTextObject(handle, first), ctypes.c_void_p).value or 0
-        look = looks.get(item)
-        if look is None:
-            look = looks[item] = _look(handle, first, fonts)
-        box = (
-            min(first_box.left, last_box.left),
-            min(first_box.bottom, last_box.bottom),
-            max(first_box.right, last_box.right),
-            max(first_box.top, last_box.top),
-        )
-        found.append(_Found(match[0].translate(_LIGATURES), box, (x.value, y.value), look))
+        word = reader.read(match.start(), match.end())
+        found += [word] if reader.on_one_line(word) else reader.read_lines(match.start(), match.end())
     return found
+
+
+class _WordReader:
+    """Asks PDFium where characters are; its buffers are made once for a page."""
+
+    def __init__(self, handle: Any, text: str) -> None:
+        import pypdfium2.raw as raw
+
+        self._raw = raw
+        self._handle = handle
+        self._text = text
+        self._looks: dict[int, _Look] = {}
+        self._fonts: dict[tuple[bytes, int, int], bool] = {}
+        self._first, self._last = raw.FS_RECTF(), raw.FS_RECTF()
+        self._x, self._y = ctypes.c_double(), ctypes.c_double()
+
+    def read(self, start: int, end: int) -> _Found:
+        """Return the word of the characters [start, end)."""
+        raw, handle, first, last = self._raw, self._handle, self._first, self._last
+        final = end - 1
+        if final > start and self._text[final] in "\x02\ufffe":
+            final -= 1
+        raw.FPDFText_GetCharOrigin(handle, start, self._x, self._y)
+        raw.FPDFText_GetLooseCharBox(handle, start, first)
+        raw.FPDFText_GetLooseCharBox(handle, final, last)
+        item = ctypes.cast(raw.FPDFText_GetTextObject(handle, start), ctypes.c_void_p).value or 0
+        look = self._looks.get(item)
+        if look is None:
+            look = self._looks[item] = _look(handle, start, self._fonts)
+        box = (
+            min(first.left, last.left),
+            min(first.bottom, last.bottom),
+            max(first.right, last.right),
+            max(first.top, last.top),
+        )
+        return _Found(self._text[start:end].translate(_LIGATURES), box, (self._x.value, self._y.value), look)
+
+    def on_one_line(self, word: _Found) -> bool:
+        """Tell whether the word just read keeps to its line: figures one below the other come without a space."""
+        first, last = self._first, self._last
+        if word.look.quarter in (0, 2):
+            return bool(abs(first.bottom - last.bottom) < 0.6 * (first.top - first.bottom) or len(word.word) < 2)
+        return word.look.quarter < 0 or bool(abs(first.left - last.left) < 0.6 * (first.right - first.left))
+
+    def read_lines(self, start: int, end: int) -> list[_Found]:
+        """Return the parts of a word that runs over several lines."""
+        parts, begin = [], start
+        for index in range(start + 1, end + 1):
+            if index == end or not self.on_one_line(self.read(begin, index + 1)):
+                parts.append(self.read(begin, index))
+                begin = index
+        return parts
 
 
 def _text(handle: Any, count: int) -> str:

@@ -67,6 +67,9 @@ def _parse(text: str) -> Any:
     except etree.LxmlError as error:
         if "empty" in str(error).lower():
             return None
+        if "unknown error" in str(error):
+            # What libxml2 says when it can have no more memory.
+            raise MemoryError from error
         raise CorruptDocumentError("it cannot be read as HTML; save the page again") from error
     for entry in parser.error_log:
         if "xcessive depth" in entry.message or "too deep" in entry.message:
