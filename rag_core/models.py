@@ -8,6 +8,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,13 +45,15 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?")
 class ModelSource:
     """Where a model comes from.
 
-    `path` is a folder or a GGUF file, None for the Hub; `tokenizer` a Hub id or a folder, None where the model has it.
+    `path` is a folder or a GGUF file, None for the Hub; `tokenizer` a Hub id or a folder, None where the model has it;
+    `revision` a commit, tag or branch on the Hub, None for its main branch.
     """
 
     name: str
     kind: Literal["package", "folder", "hub"]
     path: Path | None = None
     tokenizer: str | None = None
+    revision: str | None = None
 
 
 def on_zero_gpu() -> bool:
@@ -125,7 +128,9 @@ def fetch(source: ModelSource, on_progress: ProgressCallback | None = None, *, w
     wanted = [*_SETTINGS, *(_WEIGHTS if weights else ())]
     try:
         # What is in the Hub's cache needs no network, and no question to it at every start.
-        folder = Path(snapshot_download(source.name, allow_patterns=wanted, local_files_only=True))
+        folder = Path(
+            snapshot_download(source.name, revision=source.revision, allow_patterns=wanted, local_files_only=True)
+        )
         if _whole(folder, weights):
             return folder
     except (OSError, ValueError):
@@ -133,12 +138,16 @@ def fetch(source: ModelSource, on_progress: ProgressCallback | None = None, *, w
     if on_progress:
         on_progress(Progress("downloading", detail=source.name))
     try:
-        reporting = _reporting_bar(source.name, on_progress)
-        folder = Path(
-            snapshot_download(source.name, allow_patterns=wanted, ignore_patterns=_UNWANTED, tqdm_class=reporting)
+        download = partial(
+            snapshot_download,
+            source.name,
+            revision=source.revision,
+            ignore_patterns=_UNWANTED,
+            tqdm_class=_reporting_bar(source.name, on_progress),
         )
+        folder = Path(download(allow_patterns=wanted))
         if weights and not any(folder.glob("*.safetensors")):
-            snapshot_download(source.name, allow_patterns=["*.bin"], ignore_patterns=_UNWANTED, tqdm_class=reporting)
+            download(allow_patterns=["*.bin"])
         return folder
     except Exception as error:  # The client raises its own, requests', httpx's and the operating system's errors.
         raise hub_error(source.name, error) from error

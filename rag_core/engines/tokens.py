@@ -39,6 +39,7 @@ class ChatTokenizer:
         self._template = _template(folder, settings)
         added = self._tokenizer.get_added_tokens_decoder()
         control = sorted({token.content for token in added.values() if token.special}, key=len, reverse=True)
+        self._control_tokens = tuple(control)
         self._control = re.compile("|".join(map(re.escape, control))) if control else None
 
     @property
@@ -47,6 +48,17 @@ class ChatTokenizer:
         name = self._names["eos_token"]
         found = self._tokenizer.token_to_id(name) if name else None
         return None if found is None else int(found)
+
+    @property
+    def padding_id(self) -> int:
+        """An id to fill short rows of a batch with: never the one that ends a turn. It is never attended to."""
+        names = (self._names["pad_token"], self._names["unk_token"], *self._control_tokens)
+        found = (self._tokenizer.token_to_id(name) for name in names if name)
+        return next((int(token) for token in found if token is not None and token != self.eos_id), 0)
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Return the ids of an answer as the model would write it after the prompt, without the end of the turn."""
+        return list(self._tokenizer.encode(self._defused(text), add_special_tokens=False).ids)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids of the whole prompt, ready for the answer.
