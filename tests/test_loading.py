@@ -285,6 +285,67 @@ def test_tables_that_lay_out_a_page_are_text(tmp_path: Path) -> None:
     assert tables(document) == [["A | 1", "B | 2"]]
 
 
+# PDF ------------------------------------------------------------------------------------------------------------------
+
+
+def page_of(rows: list[list[tuple[int, str]]], leading: int = 14) -> bytes:
+    """Return a PDF of one page with the cells of each row at the given distances from the left, in points."""
+    lines = [
+        hostile.pdf_line(text, x=x, y=720 - leading * number) for number, row in enumerate(rows) for x, text in row
+    ]
+    return hostile.pdf_with_content(b"".join(lines))
+
+
+def test_tables_that_follow_each_other_are_told_apart(tmp_path: Path) -> None:
+    document = load(
+        tmp_path,
+        "a.pdf",
+        page_of(
+            [
+                [(72, "In thousands"), (300, "2023"), (400, "2022")],
+                [(72, "Inventories"), (300, "1,234"), (400, "1,100")],
+                [(72, "Accumulated depreciation")],
+                [(72, "At 1 January"), (300, "56"), (400, "40")],
+                [(72, "Payments fall due as follows:")],
+                [(72, "Due"), (300, "2023"), (400, "2022")],
+                [(72, "Within one year"), (300, "6"), (400, "5")],
+            ]
+        ),
+    )
+    assert tables(document) == [
+        [
+            "In thousands | 2023 | 2022",
+            "Inventories | 1,234 | 1,100",
+            "Accumulated depreciation",
+            "At 1 January | 56 | 40",
+        ],
+        ["Due | 2023 | 2022", "Within one year | 6 | 5"],
+    ]
+    assert "\n\nPayments fall due as follows:\n\n" in document.text
+
+
+def test_column_names_over_two_lines_are_joined(tmp_path: Path) -> None:
+    rows = [
+        [(300, "Land and"), (400, "Plant and")],
+        [(72, "In thousands"), (300, "buildings"), (400, "machinery"), (500, "Total")],
+        [(72, "Cost"), (300, "67,290"), (400, "94,080"), (500, "161,370")],
+        [(72, "Additions"), (300, "-"), (400, "(5)"), (500, "(5)")],
+    ]
+    document = load(tmp_path, "a.pdf", page_of([*rows, *rows]))
+    table = ["In thousands | Land and buildings | Plant and machinery | Total", "Cost | 67,290 | 94,080 | 161,370"]
+    assert tables(document) == [[*table, "Additions | - | (5) | (5)"]] * 2
+    assert header(document, 1) == table[0]
+
+
+def test_a_sentence_in_large_letters_is_no_heading(tmp_path: Path) -> None:
+    sentence = "This sentence stands in large letters and yet it is no title at all."
+    lines = [hostile.pdf_line("A title", y=740, size=18), hostile.pdf_line(sentence, y=700, size=14)]
+    lines += [hostile.pdf_line("The text of the page is smaller, and there is more of it.", y=y) for y in (660, 646)]
+    document = load(tmp_path, "a.pdf", hostile.pdf_with_content(b"".join(lines)))
+    assert headings(document) == [(1, "A title")]
+    assert sentence in document.text
+
+
 # Word -----------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rag_core.loading.drafting import Draft
 
-__all__ = ["has_header", "is_figure", "tidy_columns", "write_grid"]
+__all__ = ["has_header", "is_figure", "is_year", "tidy_columns", "write_grid"]
 
 _FIGURE = re.compile(
     r"[-+\u2212\u2013(]*\s*(?:[A-Z]{0,3}[$€£¥₹]|[A-Z]{3}\s)?\s*[-+\u2212(]*\s*(?:\d[\d,.'\s]*|[.,]\d+)\s*"
@@ -30,8 +30,13 @@ def is_figure(cell: str) -> bool:
     return len(cell) <= 40 and bool(_FIGURE.fullmatch(cell) or _NOTHING.fullmatch(cell))
 
 
+def is_year(cell: str) -> bool:
+    """Tell whether a cell is a year or period as columns are named by: `2023`, `FY2024E`, `2022/23`."""
+    return bool(_YEAR.fullmatch(cell.strip()))
+
+
 def _names_column(cell: str) -> bool:
-    return bool(cell) and (bool(_YEAR.fullmatch(cell.strip())) or not is_figure(cell))
+    return bool(cell) and (is_year(cell) or not is_figure(cell))
 
 
 def has_header(rows: Sequence[Sequence[str]], *, over_figures: bool = False) -> bool:

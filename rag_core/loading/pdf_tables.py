@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
-from rag_core.loading.grids import is_figure, tidy_columns
+from rag_core.loading.grids import is_figure, is_year, tidy_columns
 from rag_core.loading.pdf_layout import Row, Run
 
 __all__ = ["find_tables", "is_tabular", "table_cells"]
@@ -14,7 +15,11 @@ __all__ = ["find_tables", "is_tabular", "table_cells"]
 _WIDE_GAP = 2.0
 # Rows of labels only (`Assets`) that may stand between two rows with figures.
 _MOST_LABELS = 2
-_GOES_ON = ("and", "of", "for", "to", "the", "from", "in", "by", "or", "on", "with", "other", "-", "\u2013", ",", "(")
+# A label that ends with one of these goes on in the next row.
+_OPEN_WORDS = frozenset("and of for to the from in by or on with other".split())
+_OPEN_MARKS = ("-", "\u2013", ",", "(")
+# Lines of one header stand this many ems apart at most.
+_HEADER_LEADING = 1.6
 _BULLETS = "•▪◦●■–-*\uf0b7"
 
 
@@ -37,6 +42,8 @@ def find_tables(rows: Sequence[Row]) -> list[tuple[int, int]]:
         first, index, count = index, index + 1, 1
         end = index
         while index < len(rows):
+            if count > 1 and _opens_table(rows, first, first) and _opens_table(rows, index, first):
+                break
             if is_tabular(rows[index]) and _near(rows[index - 1], rows[index]):
                 count += 1
                 end = index = index + 1
@@ -48,6 +55,20 @@ def find_tables(rows: Sequence[Row]) -> list[tuple[int, int]]:
             tables.append((first, end))
         index = end
     return tables
+
+
+def _opens_table(rows: Sequence[Row], index: int, first: int) -> bool:
+    """Tell whether a row of a table that starts at `first` looks like the top of one, as tables that follow each other have.
+
+    Years above every column of figures, or names that stand beside an empty place above the labels.
+    """
+    runs = rows[index].runs
+    if len(runs) < 2:
+        return False
+    if len(runs) > 2 and all(is_year(run.text) for run in runs[1:]):
+        return True
+    labels = min(row.left for row in rows[first : first + 3])
+    return runs[0].left > labels + 5 * runs[0].size and not any(is_figure(run.text) for run in runs)
 
 
 def _near(above: Row, below: Row) -> bool:
@@ -77,8 +98,8 @@ def _has_pattern(rows: Sequence[Row]) -> bool:
 
 
 def table_cells(rows: Sequence[Row]) -> list[list[str]]:
-    """Return the rows of a table as cells by column; a label broken over two lines is joined."""
-    joined = _join_labels(rows)
+    """Return the rows of a table as cells by column; labels and column names broken over two lines are joined."""
+    joined = _join_labels(_join_header(rows))
     columns = _column_spans(joined)
     grid = []
     for runs in joined:
@@ -88,6 +109,27 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
             cells[place] = f"{cells[place]} {run.text}".strip()
         grid.append(cells)
     return tidy_columns(grid)
+
+
+def _join_header(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with a first line of column names put above those of the second, where each has its place there."""
+    if len(rows) < 3 or any(is_figure(run.text) for row in rows[:2] for run in row.runs):
+        return list(rows)
+    above, below = rows[0], rows[1]
+    close = above.base - below.base <= _HEADER_LEADING * max(above.size, below.size)
+    under = [[place for place, run in enumerate(below.runs) if _overlap(name, run) > 0] for name in above.runs]
+    if not close or above.left <= below.left + below.size or any(len(places) != 1 for places in under):
+        return list(rows)
+    names = [replace(run) for run in below.runs]
+    for name, (place,) in zip(above.runs, under, strict=True):
+        run = names[place]
+        run.text = f"{name.text} {run.text}"
+        run.left, run.right = min(name.left, run.left), max(name.right, run.right)
+    return [Row(names), *rows[2:]]
+
+
+def _overlap(one: Run, other: Run) -> float:
+    return min(one.right, other.right) - max(one.left, other.left)
 
 
 def _join_labels(rows: Sequence[Row]) -> list[list[Run]]:
@@ -110,11 +152,8 @@ def _join_labels(rows: Sequence[Row]) -> list[list[Run]]:
 
 
 def _goes_on(label: str, following: str) -> bool:
-    return (
-        following[:1].islower()
-        or label.rsplit(maxsplit=1)[-1].lower().endswith(_GOES_ON[9:])
-        or (label.rsplit(maxsplit=1)[-1].lower() in _GOES_ON[:9] and not is_figure(following))
-    )
+    last = label.rsplit(maxsplit=1)[-1].lower()
+    return following[:1].islower() or last.endswith(_OPEN_MARKS) or (last in _OPEN_WORDS and not is_figure(following))
 
 
 def _column_spans(rows: Sequence[Sequence[Run]]) -> list[tuple[float, float]]:

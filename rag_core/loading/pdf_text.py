@@ -36,6 +36,8 @@ _COMPOUND = frozenset(
 _LARGER = 1.12
 _MOST_TITLE_CHARACTERS = 160
 _MOST_TITLE_LINES = 3
+# Beyond this, what ends with a full stop is a sentence in large letters.
+_MOST_SENTENCE = 60
 _GAP = 1.35
 _SHORT_BY = 0.25
 
@@ -111,7 +113,11 @@ def write_region(region: Region, look: Look, draft: Draft) -> None:
         alone = index == 0 or index in tables.values() or _gap(rows[index - 1], rows[index]) > 1.2 * leading
         if level := look.level(rows[index], alone=alone):
             count = _title_lines(rows, index, look, level, leading)
-            draft.heading(level, _joined([row.text for row in rows[index : index + count]], look))
+            title = _joined([row.text for row in rows[index : index + count]], look)
+            if len(title) > _MOST_SENTENCE and title.endswith("."):
+                draft.paragraph(title)
+            else:
+                draft.heading(level, title)
             index += count
             continue
         index = _write_paragraph(rows, index, tables, look, draft, (left, right, leading))
