@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 from sample_files.build.duration import write_duration
-from sample_files.build.questions import as_json
-from sample_files.build.report import write_report
-from sample_files.build.tables import write_fund, write_workbook
+from sample_files.build.pdf import write_report
+from sample_files.build.questions import REPORT, WORKBOOK, as_json
+from sample_files.build.spreadsheets import write_fund, write_workbook
 
 __all__ = ["build"]
 
 
 def build(folder: Path) -> None:
     """Write every built file into `folder`."""
-    write_report(folder / "halden_annual_report_2023.pdf")
-    write_workbook(folder / "halden_statements.xlsx")
+    write_report(folder / REPORT)
+    write_workbook(folder / WORKBOOK)
     write_duration(folder / "duration.docx")
     write_fund(folder / "alder_fund_2023.csv")
     questions = json.dumps(as_json(), ensure_ascii=False, indent=1)

@@ -1,67 +1,105 @@
-"""The workbook of the invented company's statements, and the unit prices of an invented fund as csv."""
+"""The report's tables, from `report/tables.txt`: what each row shows, as expressions over the ledger.
+
+[balance_sheet]
+columns: 2023; 2022; 2021              a column for each year, or `Title=key; Title=key; Total=total`
+notes                                  a second column with the number of the note
+year: 2022                             the year of a table with keys, 2023 where there is none
+unit: Thousands of shares              what stands above the labels
+# Assets                               a row of its own that opens a part
+Inventories | 12 | inventories         label, note, expression
+*Total assets | | assets               a total
+Revenue | | revenue_{}                 the expression of each key; the column `total` adds them up
+Dividend | | earnings=-dividend_paid   some keys only
+"""
 
 from __future__ import annotations
 
-import csv
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import openpyxl
-from openpyxl.styles import Font
+from sample_files.build.blocks import Row, RowStyle, TableBlock
+from sample_files.build.figures import DEFAULT_YEAR, amount, amount_of, value_of
+from sample_files.build.ledger import Ledger
 
-from sample_files.build import statements
-from sample_files.build.duration import _fix_dates
+__all__ = ["NOTE", "read_tables"]
 
-__all__ = ["fund_rows", "write_fund", "write_workbook"]
-
-# Return of each month of 2023 in hundredths of a percent, and units in issue in thousands.
-_RETURNS = (142, -61, 88, 35, -27, 64, 73, -52, -118, -44, 231, 176)
-_UNITS = (1_540, 1_552, 1_561, 1_570, 1_583, 1_600, 1_604, 1_598, 1_571, 1_560, 1_566, 1_580)
-
-
-def fund_rows() -> list[list[str]]:
-    """Return month, NAV per unit in euros, return in percent, units and net assets in thousands."""
-    rows = [["Month", "NAV per unit (EUR)", "Return (%)", "Units (thousand)", "Net assets (EUR thousand)"]]
-    nav = 117.20
-    for month, (change, units) in enumerate(zip(_RETURNS, _UNITS, strict=True), start=1):
-        nav = round(nav * (1 + change / 10_000), 2)
-        rows.append([f"2023-{month:02d}", f"{nav:.2f}", f"{change / 100:.2f}", f"{units:,}", f"{nav * units:,.0f}"])
-    return rows
+NOTE = "Note"
+_SOURCE = Path(__file__).with_name("report") / "tables.txt"
+_UNIT = "In thousands of euros"
+_TOTAL = "total"
+_NOTE_WIDTH = 0.07
 
 
-def write_fund(path: Path) -> None:
-    """Write the fund's months as csv."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(fund_rows())
+@dataclass
+class _Plan:
+    """One table as it is written down; `columns` are titles and keys, the keys of years being the years."""
+
+    columns: list[tuple[str, str]] = field(default_factory=list)
+    unit: str = _UNIT
+    year: int = DEFAULT_YEAR
+    notes: bool = False
+    rows: list[str] = field(default_factory=list)
 
 
-def write_workbook(path: Path) -> None:
-    """Write the statements, one a sheet, as numbers with formats."""
-    book = openpyxl.Workbook()
-    book.remove(book.active)  # type: ignore[arg-type]
-    book.properties.created = book.properties.modified = datetime(2024, 1, 2)
-    for title, rows in (
-        ("Income statement", statements.income_statement()),
-        ("Balance sheet", statements.balance_sheet()),
-        ("Cash flow", statements.cash_flow()),
-        ("Segments", statements.notes()["segments"]),
-    ):
-        sheet = book.create_sheet(title)
-        sheet.append(["Halden Instruments N.V. (invented company)"])
-        sheet.append([])
-        for number, row in enumerate(rows):
-            sheet.append([row[0], *(cell if number == 0 else _number(cell) for cell in row[1:])])
-            for cell in sheet[sheet.max_row][1:]:
-                cell.number_format = "0.00;(0.00)" if "per share" in row[0] else "#,##0;(#,##0);-"
-            if number == 0:
-                for cell in sheet[sheet.max_row]:
-                    cell.font = Font(bold=True)
-        sheet.column_dimensions["A"].width = 48
-    book.save(path)
-    _fix_dates(path)
+def read_tables(ledger: Ledger) -> dict[str, TableBlock]:
+    """Return every table by its name. Raises KeyError for a line that the ledger does not have."""
+    return {name: _table(plan, ledger) for name, plan in _plans().items()}
 
 
-def _number(text: str) -> float:
-    digits = text.strip("()").replace(",", "")
-    value = 0.0 if digits == "-" else float(digits)
-    return -value if text.startswith("(") else value
+def _plans() -> dict[str, _Plan]:
+    plans: dict[str, _Plan] = {}
+    plan = _Plan()
+    for line in filter(None, _SOURCE.read_text(encoding="utf-8").splitlines()):
+        setting, colon, value = line.partition(": ")
+        if line.startswith("["):
+            plan = plans[line.strip("[]")] = _Plan()
+        elif line == "notes":
+            plan.notes = True
+        elif colon and setting == "unit":
+            plan.unit = value
+        elif colon and setting == "year":
+            plan.year = int(value)
+        elif colon and setting == "columns":
+            for column in value.split("; "):
+                title, _, key = column.partition("=")
+                plan.columns.append((title, key or title))
+        else:
+            plan.rows.append(line)
+    return plans
+
+
+def _table(plan: _Plan, ledger: Ledger) -> TableBlock:
+    notes = [NOTE] if plan.notes else []
+    header = (plan.unit, *notes, *(title for title, _ in plan.columns))
+    rows = tuple(_row(line, plan, ledger, len(header)) for line in plan.rows)
+    return TableBlock(header, rows, _widths(len(plan.columns), plan.notes))
+
+
+def _widths(columns: int, notes: bool) -> tuple[float, ...]:
+    """Return the shares of the line: figures have the room that they need, labels the rest."""
+    figures = min(0.14, 0.78 / columns)
+    beside = _NOTE_WIDTH if notes else 0.0
+    return (1 - beside - columns * figures, *([beside] if notes else []), *[figures] * columns)
+
+
+def _row(line: str, plan: _Plan, ledger: Ledger, width: int) -> Row:
+    if line.startswith("# "):
+        return Row((line[2:], *[""] * (width - 1)), "section")
+    label, note, expression = (part.strip() for part in line.split("|"))
+    style: RowStyle = "total" if label.startswith("*") else "plain"
+    cells = _cells(expression, plan, ledger)
+    return Row((label.lstrip("*"), *([note] if plan.notes else []), *cells), style)
+
+
+def _cells(expression: str, plan: _Plan, ledger: Ledger) -> Sequence[str]:
+    if all(key.isdigit() for _, key in plan.columns):
+        return [amount_of(ledger, expression, int(key)) for _, key in plan.columns]
+    keys = [key for _, key in plan.columns if key != _TOTAL]
+    if "{}" in expression:
+        parts = {key: expression.replace("{}", key) for key in keys}
+    else:
+        parts = dict(part.split("=", 1) for part in expression.split(", "))
+    values = {key: value_of(ledger, part, plan.year) for key, part in parts.items()}
+    values[_TOTAL] = sum(values.values())
+    return [amount(values.get(key, 0)) for _, key in plan.columns]
