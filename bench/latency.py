@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-REPORT = ROOT / "sample_files" / "halden_annual_report_2023.pdf"
+REPORT = ROOT / "sample_files" / "norvellan_annual_report_2023.pdf"
 TEXTS = ("options.md", "haircut.txt", "working_capital.md", "credit_spread.txt")
-QUESTION = "When does the bank term loan mature?"
+QUESTION = "When does the term loan mature?"
 QUESTIONS = (
     QUESTION,
-    "What dividend per share does the board propose for 2023?",
-    "How much of the wafers does a single supplier deliver?",
+    "What dividend per share does the Management Board propose for 2023?",
+    "How many sites send readings to the Tidemark platform?",
 )
 WARM_UP = "Who chairs the audit committee?"
 
