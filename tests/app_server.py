@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +29,24 @@ class Server:
     uploads: Path
     temporary: Path
     log: Path
+    hold: Path
     start_seconds: float
+
+    @contextmanager
+    def held(self) -> Iterator[Path]:
+        """Hold every answer after its first words; yield the file that appears when a held answer is stopped."""
+        closed = self.hold.with_suffix(".closed")
+        closed.unlink(missing_ok=True)
+        self.hold.touch()
+        try:
+            yield closed
+        finally:
+            self.hold.unlink()
+
+    def files(self) -> Iterator[Path]:
+        """List the files under `temporary`, while the server may be deleting some of them."""
+        for folder, _, names in os.walk(self.temporary):
+            yield from (Path(folder) / name for name in names)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -39,14 +58,14 @@ class Server:
 
 
 def start_server(**environment: str) -> Server:
-    """Start `python app.py` on a free port, with folders of its own, and wait until it answers."""
+    """Start app.py on a free port, with folders of its own, and wait until it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     temporary = Path(tempfile.mkdtemp(prefix="rag-app-test-"))
     uploads = temporary / "uploads"
     uploads.mkdir()
-    log = temporary / "log.txt"
+    log, hold = temporary / "log.txt", temporary / "hold"
     variables = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
@@ -59,16 +78,20 @@ def start_server(**environment: str) -> Server:
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, "tests/held_app.py", str(hold)],
+            cwd=ROOT,
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
-    server = Server(f"http://127.0.0.1:{port}", process, uploads, temporary, log, 0.0)
+    server = Server(f"http://127.0.0.1:{port}", process, uploads, temporary, log, hold, 0.0)
     while time.monotonic() - started < START_SECONDS:
         if process.poll() is not None:
             raise RuntimeError(f"The server ended with {process.returncode}: {log.read_text()[-2000:]}")
         try:
             with urllib.request.urlopen(server.url, timeout=5):
                 seconds = time.monotonic() - started
-                return Server(server.url, process, uploads, temporary, log, seconds)
+                return replace(server, start_seconds=seconds)
         except OSError:
             time.sleep(0.1)
     server.stop()

@@ -104,7 +104,8 @@ def test_chat_streams_and_ends_with_verbatim_citations(client: Client, loan: Pat
     document = add(client, loan)
     updates = list(client.submit("In which month and year does the bank loan mature?", api_name="/chat"))
     texts = [update["text"] for update in updates]
-    assert len(updates) > 3
+    # However fast the model: its first word is an update of its own.
+    assert any(text and len(text) < len(texts[-1]) for text in texts)
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
     assert [update["done"] for update in updates] == [False] * (len(updates) - 1) + [True]
     last = updates[-1]
@@ -146,6 +147,7 @@ def test_two_clients_never_meet(connect: Callable[[], Client], loan: Path, tmp_p
     hits = second.predict("When does the bank loan mature? dividend", 50, api_name="/search")
     assert {hit["document"]["id"] for hit in hits} <= {theirs["id"]}
     answer = second.predict("When does the bank loan mature?", api_name="/chat")
+    del answer["timings"]  # any digits may stand there
     assert "2027" not in json.dumps(answer)
     with pytest.raises(AppError):
         second.predict(mine["id"], api_name="/remove_document")
@@ -159,8 +161,15 @@ def test_the_upload_is_gone_from_the_cache_after_ingest(server: Server, client: 
     path.write_text(LOAN + "\nMarker 3f9a1c.\n")
     uploaded = client.predict(handle_file(str(path)), api_name="/add_document")
     assert uploaded["name"] == "unmistakable.txt"
-    left = [item for item in server.temporary.rglob("*") if item.is_file() and item != server.log]
-    assert not [item for item in left if "unmistakable" in item.name or b"3f9a1c" in item.read_bytes()]
+    assert not [item for item in server.files() if "unmistakable" in item.name or holds(item, b"3f9a1c")]
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file holds these bytes; one that an earlier test's visitor has just lost holds nothing."""
+    try:
+        return content in path.read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def test_a_refused_upload_is_gone_too(server: Server, client: Client, tmp_path: Path) -> None:
@@ -169,26 +178,25 @@ def test_a_refused_upload_is_gone_too(server: Server, client: Client, tmp_path: 
     with pytest.raises(AppError, match=r"(?i)empty|nothing"):
         add(client, path)
     assert client.predict(api_name="/list_documents") == []
-    assert not list(server.temporary.rglob("*blank-paper*"))
+    assert not [item for item in server.files() if "blank-paper" in str(item)]
 
 
 def test_documents_go_when_the_client_closes(server: Server, connect: Callable[[], Client], loan: Path) -> None:
     client = connect()
+    before = visitor_folders(server)
     add(client, loan)
-    folders = visitor_folders(server)
-    assert folders
+    (mine,) = visitor_folders(server) - before
     client.close()
     # A client that closes ends its heartbeat, as a page does; the grace period of this server is one second.
     del client
-    mine = wait_for(lambda: len(visitor_folders(server)) < len(folders))
-    assert mine
+    assert wait_for(lambda: not mine.exists())
 
 
-def visitor_folders(server: Server) -> list[Path]:
-    return [folder for root in server.temporary.glob("ragoptimize-visitors-*") for folder in root.iterdir()]
+def visitor_folders(server: Server) -> set[Path]:
+    return {folder for root in server.temporary.glob("ragoptimize-visitors-*") for folder in root.iterdir()}
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -249,11 +257,13 @@ def test_the_page_answers_before_any_model_is_loaded(server: Server) -> None:
     assert config["analytics_enabled"] is False
 
 
-def test_a_cancelled_answer_stops_and_the_model_serves_the_next(client: Client, loan: Path) -> None:
+def test_a_cancelled_answer_stops_and_the_model_serves_the_next(server: Server, client: Client, loan: Path) -> None:
     add(client, loan)
-    job = client.submit("Describe the financing of the company in detail, with every figure.", api_name="/chat")
-    assert wait_for(lambda: bool(job.outputs()))
-    job.cancel()
+    with server.held() as closed:
+        job = client.submit("When does the bank loan mature?", api_name="/chat")
+        assert wait_for(lambda: any(update["text"] for update in job.outputs()))
+        job.cancel()
+        assert wait_for(closed.exists)
     answer = client.predict("When does the bank loan mature?", True, api_name="/chat")
     assert answer["done"]
     assert answer["text"]
@@ -264,10 +274,13 @@ def test_a_full_queue_asks_to_try_again(loan: Path) -> None:
     try:
         client = Client(server.url, verbose=False)
         add(client, loan)
-        jobs = [client.submit("When does the bank loan mature?", True, api_name="/chat") for _ in range(6)]
-        messages = [str(job.exception() or "") for job in jobs]
-        assert any("try again" in message.lower() for message in messages)
-        assert any(not message for message in messages)
+        with server.held():
+            jobs = [client.submit("When does the bank loan mature?", True, api_name="/chat") for _ in range(6)]
+            # One is being answered and one may wait; while that is so, nobody else is served.
+            assert wait_for(lambda: sum(job.done() for job in jobs) == 4)
+            refused = [job for job in jobs if job.done()]
+        assert all("try again" in str(job.exception()).lower() for job in refused)
+        assert all(job.result()["done"] for job in jobs if job not in refused)
         client.close()
         assert server.stop() == 0
         assert not list(server.temporary.glob("ragoptimize-visitors-*"))

@@ -102,7 +102,8 @@ def test_an_answer_comes_in_steps_and_is_remembered(desk: Desk, visitor: Visitor
     steps = list(desk.ask(visitor, turn, []))
     assert isinstance(steps[0], Waiting)
     texts = [step.text for step in steps if isinstance(step, Writing)]
-    assert len(texts) >= 2
+    # The first word is a step of its own; how many follow depends on how fast they come.
+    assert texts[0] == "The"
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
     assert isinstance(steps[-1], Finished)
     assert turn.answer is steps[-1].answer
