@@ -98,7 +98,9 @@ def stream_answer(
         prompt = build_prompt(asked, hits, history, policy, generator.count_tokens)
         with closing(generator.stream(prompt.messages, max_new_tokens=prompt.answer_tokens)) as deltas:  # type: ignore[type-var]
             for delta in deltas:
-                if text := run.take(delta):
+                text = run.take(delta)
+                # While the prompt is read there is no text; it is told all the same, as a place to stop.
+                if text or not (delta.tokens or delta.finish_reason):
                     yield TextEvent(text)
         if not run.text.strip():
             reason, run.finish_reason = "the model gave no answer", "abstained"

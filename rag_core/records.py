@@ -237,7 +237,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TextEvent:
-    """The next piece of the answer's text."""
+    """The next piece of the answer's text; empty between the parts of a long prompt, where a stream can be closed too."""
 
     text: str
     kind: Literal["text"] = "text"

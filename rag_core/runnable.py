@@ -25,7 +25,7 @@ def pipeline_runnable(pipeline: RagPipeline) -> Runnable[str, str]:
     def answer(questions: Iterator[str]) -> Iterator[str]:
         question = "".join(questions)
         for event in pipeline.stream(question):
-            if isinstance(event, TextEvent):
+            if isinstance(event, TextEvent) and event.text:
                 yield event.text
 
     return RunnableGenerator(answer, name="RagOptimize").with_config(max_concurrency=1)
