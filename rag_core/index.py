@@ -117,11 +117,14 @@ class DocumentIndex:
         """Delete a document: its record, text and vectors. Raises DocumentNotFoundError or IndexStateError."""
         with self._writing, self._keeper.writing():
             self._drop([self._record(document_id)])
+        self._keeper.forget_elsewhere([document_id])
 
     def clear(self) -> None:
         """Delete all documents. Raises IndexStateError."""
         with self._writing, self._keeper.writing():
-            self._drop(list(self._current().values()))
+            dropped = list(self._current().values())
+            self._drop(dropped)
+        self._keeper.forget_elsewhere([record.document.id for record in dropped])
 
     def _drop(self, dropped: Sequence[Record]) -> None:
         gone = {record.document.id for record in dropped}

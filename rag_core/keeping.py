@@ -18,7 +18,7 @@ from typing import Protocol
 
 from rag_core.embedding import Vectors
 from rag_core.errors import IndexStateError
-from rag_core.storage import IndexFolder, IndexState, Record
+from rag_core.storage import IndexFolder, IndexState, Record, folder_name
 from rag_core.vectors import VectorStore, WindowKey, rewrite
 
 __all__ = ["FolderKeeper", "Keeper", "MemoryKeeper", "window_keys"]
@@ -53,6 +53,9 @@ class Keeper(Protocol):
 
     def drop_vectors(self, dropped: Sequence[WindowKey], kept: Sequence[Record]) -> None:
         """Delete the vectors `dropped`, so that only those of `kept` are there."""
+
+    def forget_elsewhere(self, document_ids: Sequence[str]) -> None:
+        """Delete what other embedders or splitters keep of these documents in the same place."""
 
     def searching(self) -> AbstractContextManager[VectorStore | None]:
         """Give the vectors for one search; None where there are none yet."""
@@ -96,6 +99,9 @@ class MemoryKeeper:
             elif self._store is not None:
                 self._store.delete(dropped)
 
+    def forget_elsewhere(self, document_ids: Sequence[str]) -> None:
+        """Memory has one place only."""
+
     @contextmanager
     def searching(self) -> Iterator[VectorStore | None]:
         """Give the vectors, and keep them there meanwhile."""
@@ -114,8 +120,9 @@ class FolderKeeper:
     """Keeps everything in a folder; see the module for the order of steps."""
 
     def __init__(self, root: Path, embedder: str, splitter: str) -> None:
-        """Open or make the folder. Raises IndexStateError where it was made by another embedder or splitter."""
-        self._folder = IndexFolder(root)
+        """Open or make in `root` the folder of this embedder and splitter. Raises IndexStateError."""
+        self._root = root
+        self._folder = IndexFolder(root / folder_name(embedder, splitter))
         self._embedder, self._splitter = embedder, splitter
         self._lock = threading.RLock()
         self._store: VectorStore | None = None
@@ -210,6 +217,21 @@ class FolderKeeper:
             store.close()
             shutil.rmtree(self._folder.root / state.vectors, ignore_errors=True)
             self._changed()
+
+    def forget_elsewhere(self, document_ids: Sequence[str]) -> None:
+        """Delete these documents from the folders of other embedders and splitters too: removed means gone."""
+        for path in sorted(self._root.glob("index-*")):
+            folder = IndexFolder(path) if path.is_dir() and path != self._folder.root else None
+            state = folder.state() if folder else None
+            held = set(document_ids).intersection(folder.record_ids()) if folder else set()
+            if state is None or not held:
+                continue
+            other = FolderKeeper(self._root, state.embedder, state.splitter)
+            with other.writing():
+                for document_id in held:
+                    other.uncommit(document_id)
+                other.drop_vectors([], list((other.refresh({}) or {}).values()))
+            other.close()
 
     @contextmanager
     def searching(self) -> Iterator[VectorStore | None]:

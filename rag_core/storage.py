@@ -1,17 +1,19 @@
 """What an index keeps in its folder beside the vectors: one record a document, what made them, and the locks.
 
-    DIR/index.json          format, embedder, splitter, and which folder holds the vectors
-    DIR/records/ID.json     a whole document: text, pages, chunks, windows. Its presence is the commit mark
-    DIR/vectors-*/          Chroma
-    DIR/generation          a word that changes with every change, so that other processes notice
-    DIR/writer.lock         held by the one process that adds or removes
-    DIR/vectors.lock        shared by those that search, exclusive while vectors change
+    DIR/index-KEY/              one for each pair of embedder and splitter, because vectors of two never mix
+        index.json              format, embedder, splitter, and which folder holds the vectors
+        records/ID.json         a whole document: text, pages, chunks, windows. Its presence is the commit mark
+        vectors-*/              Chroma
+        generation              a word that changes with every change, so that other processes notice
+        writer.lock             held by the one process that adds or removes
+        vectors.lock            shared by those that search, exclusive while vectors change
 
 A record is written to a temporary file, flushed to disk and renamed, so it is there whole or not at all.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -26,7 +28,7 @@ from typing import Any
 from rag_core.errors import IndexStateError
 from rag_core.records import Chunk, Document, Heading, Page, Table, Window
 
-__all__ = ["IndexFolder", "IndexState", "Record"]
+__all__ = ["IndexFolder", "IndexState", "Record", "folder_name"]
 
 FORMAT_VERSION = 1
 _IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -51,6 +53,11 @@ class Record:
     document: Document
     chunks: tuple[Chunk, ...]
     sequence: int
+
+
+def folder_name(embedder: str, splitter: str) -> str:
+    """Return the name of the folder for what these two make."""
+    return "index-" + hashlib.sha256(f"{embedder} {splitter}".encode()).hexdigest()[:16]
 
 
 class IndexFolder:
