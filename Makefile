@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.ready-dev
 # More words for pip, for example PIP_ARGS="--index-url URL" to take torch from an index of CPU builds.
 PIP_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
-TYPED := rag_core $(wildcard train/*.py) $(wildcard ui) app.py
+TYPED := rag_core sample_files $(wildcard train/*.py) $(wildcard ui) app.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format bench lock clean
