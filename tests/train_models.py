@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -91,3 +92,60 @@ def tiny_rows(n: int) -> list[dict[str, str]]:
             answer = _TERMS[term]
         rows.append({"instruction": question, "input": context, "output": answer, "text": ""})
     return rows
+
+
+# How Mistral-7B-Instruct-v0.1 writes a conversation: no system role, turns that alternate, the answer ended by </s>.
+MISTRAL_TEMPLATE = (
+    "{{ bos_token }}{% for turn in messages %}"
+    "{% if (turn['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('user and assistant must alternate') }}{% endif %}"
+    "{% if turn['role'] == 'user' %}{{ '[INST] ' + turn['content'] + ' [/INST]' }}"
+    "{% else %}{{ turn['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def mistral_tokenizer(folder: Path) -> Path:
+    """Write Mistral's first tokenizer (32,000 pieces) into `folder` as the Hub's folder of the model holds it.
+
+    The pieces are those of the SentencePiece file that mistral-common carries; rules and settings are those of the
+    tokenizer.json that is converted from it: a space before each stretch of text, bytes for what no piece covers.
+    """
+    import mistral_common
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+    from transformers.utils import sentencepiece_model_pb2_new as format_
+
+    source = Path(mistral_common.__file__).parent / "data" / "tokenizer.model.v1"
+    content = format_.ModelProto()
+    content.ParseFromString(source.read_bytes())
+    ids = {piece.piece: number for number, piece in enumerate(content.pieces)}
+    tokenizer = Tokenizer(
+        models.BPE(vocab=ids, merges=_merges(content.pieces, ids), unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in ("<unk>", "<s>", "</s>")])
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "tokenizer_class": "LlamaTokenizer",
+        "chat_template": MISTRAL_TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+def _merges(pieces: Any, ids: dict[str, int]) -> list[tuple[str, str]]:
+    """Return the pairs that make each piece, the best piece first: SentencePiece stores scores in their place."""
+    found = []
+    for piece in pieces:
+        if piece.type != 1:  # control, unknown and byte pieces are made of nothing
+            continue
+        text = piece.piece
+        pairs = [(text[:cut], text[cut:]) for cut in range(1, len(text))]
+        found += [(-piece.score, -len(left), left, right) for left, right in pairs if left in ids and right in ids]
+    return [(left, right) for _, _, left, right in sorted(found)]
