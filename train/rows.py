@@ -12,9 +12,10 @@ from typing import Any
 from train.errors import DataError
 from train.settings import DataSettings
 
-__all__ = ["Row", "Split", "load_split", "read_rows"]
+__all__ = ["COLUMNS", "Row", "Split", "load_split", "read_records", "read_rows"]
 
-_COLUMNS = ("instruction", "output")
+# The columns that are read, and whether a row may go without.
+COLUMNS = {"instruction": False, "input": True, "output": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,29 @@ class Split:
 
 
 def read_rows(source: str) -> list[Row]:
-    """Return the rows of a .jsonl or .parquet file, or of the `train` split of a data set on the Hub, white space trimmed.
+    """Return the rows of a .jsonl, .json or .parquet file, or of the `train` split of a data set on the Hub, white space trimmed.
 
     Rows without a question or an answer are kept: `train.data` reports them, `load_split` leaves them out.
     Raises DataError, which names the file and the line.
     """
+    return _checked(read_records(source), source)
+
+
+def read_records(source: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield what a source holds, not yet checked: the number of each row, counted from 1, and its columns by name.
+
+    Raises DataError where the source cannot be read.
+    """
     path = Path(source).expanduser()
-    if path.suffix.lower() in (".jsonl", ".json"):
-        return _checked(_json_lines(path), source)
+    if path.suffix.lower() == ".jsonl":
+        return _json_lines(path)
+    if path.suffix.lower() == ".json":
+        return _json_array(path)
     if path.suffix.lower() == ".parquet":
-        return _checked(_parquet(path, source), source)
+        return _parquet(path, source)
     if path.exists():
-        raise DataError(f"{source} is neither .jsonl nor .parquet; convert it, or name a data set on the Hub")
-    return _checked(_from_hub(source), source)
+        raise DataError(f"{source} is neither .jsonl, .json nor .parquet; convert it, or name a data set on the Hub")
+    return _from_hub(source)
 
 
 def load_split(settings: DataSettings) -> Split:
@@ -82,15 +93,15 @@ def _usable(rows: Iterable[Row]) -> list[Row]:
 def _checked(records: Iterable[tuple[int, Mapping[str, Any]]], source: str) -> list[Row]:
     rows = []
     for number, record in records:
-        values = {key: record.get(key) for key in (*_COLUMNS, "input")}
-        missing = [key for key in _COLUMNS if not isinstance(values[key], str)]
-        if missing or not isinstance(values["input"], (str, type(None))):
-            wrong = missing[0] if missing else "input"
-            raise DataError(
-                f"{source}, row {number}: column {wrong} is {type(values[wrong]).__name__}, text is needed; "
-                "the columns are instruction, input and output"
-            )
-        question, context, answer = (str(values[key] or "").strip() for key in ("instruction", "input", "output"))
+        values = {key: record.get(key) for key in COLUMNS}
+        for key, optional in COLUMNS.items():
+            value = values[key]
+            if not isinstance(value, str) and not (optional and value is None):
+                raise DataError(
+                    f"{source}, row {number}: column {key} is {type(value).__name__}, text is needed; "
+                    "the columns are instruction, input and output"
+                )
+        question, context, answer = (str(value or "").strip() for value in values.values())
         rows.append(Row(question, context, answer))
     if not rows:
         raise DataError(f"{source} holds no rows")
@@ -99,7 +110,8 @@ def _checked(records: Iterable[tuple[int, Mapping[str, Any]]], source: str) -> l
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
-        with path.open(encoding="utf-8") as file:
+        # Some editors put a byte order mark in front.
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
@@ -119,11 +131,13 @@ def _parquet(path: Path, source: str) -> Iterator[tuple[int, Mapping[str, Any]]]
     except ImportError as error:
         raise DataError(f"{source} needs pyarrow; pip install pyarrow") from error
     try:
-        table = parquet.read_table(path)  # type: ignore[no-untyped-call]
+        table = parquet.read_table(path)
     except Exception as error:  # pyarrow raises kinds of its own, and OSError.
         raise DataError(f"{source} cannot be read as Parquet ({error})") from error
-    columns = [name for name in ("instruction", "input", "output") if name in table.column_names]
-    yield from enumerate(table.select(columns).to_pylist(), start=1)
+    start = 1
+    for batch in table.to_batches(max_chunksize=4_096):
+        yield from enumerate(batch.to_pylist(), start=start)
+        start += batch.num_rows
 
 
 def _from_hub(source: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -150,7 +164,12 @@ def _training_files(files: Sequence[Path], source: str) -> list[Path]:
 
 def _json_array(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the objects of a .json file: one array, or one object a line."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON in UTF-8: {error}") from error
     if not text.lstrip().startswith("["):
         yield from _json_lines(path)
         return
