@@ -40,6 +40,7 @@ class ChatTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         control = sorted({token.content for token in added.values() if token.special}, key=len, reverse=True)
         self._control_tokens = tuple(control)
+        self._control_ids = frozenset(number for number, token in added.items() if token.special)
         self._control = re.compile("|".join(map(re.escape, control))) if control else None
 
     @property
@@ -48,6 +49,16 @@ class ChatTokenizer:
         name = self._names["eos_token"]
         found = self._tokenizer.token_to_id(name) if name else None
         return None if found is None else int(found)
+
+    @property
+    def control_tokens(self) -> tuple[str, ...]:
+        """What the tokenizer reads as control tokens, longest first; none of it gets through from a message."""
+        return self._control_tokens
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """The ids of the control tokens."""
+        return self._control_ids
 
     @property
     def padding_id(self) -> int:
@@ -79,9 +90,9 @@ class ChatTokenizer:
         """Return the number of ids of the whole prompt."""
         return len(self.encode(messages))
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids` without control tokens; unfinished characters come out as U+FFFD."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(self, ids: Sequence[int], *, control: bool = False) -> str:
+        """Return the text of `ids`, with control tokens or without; unfinished characters come out as U+FFFD."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=not control))
 
     def _defused(self, text: str) -> str:
         # Lone surrogates, which no tokenizer takes, come from broken file names and UTF-16.
