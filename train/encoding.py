@@ -14,7 +14,7 @@ from typing import Literal
 from rag_core.config import GenerationConfig
 from rag_core.engines.tokens import ChatTokenizer
 from rag_core.policy import ModelPolicy, policy_for
-from rag_core.prompting import build_prompt
+from rag_core.prompting import build_prompt, defuse
 from rag_core.records import Document, Hit, Message, Page, Window
 from train.errors import BaseModelError
 from train.rows import Row
@@ -68,7 +68,8 @@ class Encoder:
     def messages(self, row: Row) -> tuple[Message, ...]:
         """Return the conversation up to the answer, as it is served."""
         if not row.context:
-            return (Message("user", " ".join(row.question.split())),)
+            # As `build_prompt` writes a question: [/INST] is no control token to Mistral's first tokenizer, and ends a turn.
+            return (Message("user", defuse(" ".join(row.question.split()))),)
         document = Document("", "document", "text/plain", 0, row.context, (Page(1, 0, len(row.context)),))
         whole = Window(0, len(row.context))
         hit = Hit(document, 1, 0, len(row.context), row.context, 1.0, focus=whole)
