@@ -19,7 +19,7 @@ from rag_core.records import Document, Hit, Message, Page, Window
 from train.errors import BaseModelError
 from train.rows import Row
 
-__all__ = ["IGNORED", "Encoder", "Example", "labels_of"]
+__all__ = ["IGNORED", "Encoder", "Example", "labels_of", "limited"]
 
 # The label that torch's cross entropy leaves out.
 IGNORED = -100
@@ -39,6 +39,18 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def limited(example: Example, max_tokens: int, overlong: Literal["cut", "drop"]) -> Example | None:
+    """Return what a run uses of a whole example; None where it teaches nothing, or is too long and goes."""
+    short = _cut(example, max_tokens)
+    return None if short.answer_start == len(short) or (short.cut and overlong == "drop") else short
+
+
+def _cut(example: Example, max_tokens: int) -> Example:
+    if len(example) <= max_tokens:
+        return example
+    return Example(example.ids[:max_tokens], min(example.answer_start, max_tokens), cut=True)
 
 
 def labels_of(example: Example) -> list[int]:
@@ -82,10 +94,10 @@ class Encoder:
     def encode(self, row: Row, max_tokens: int = _NO_LIMIT) -> Example:
         """Return the row as ids. An answer over the limit is cut; a prompt over it leaves an example that is all prompt."""
         prompt = self.prompt(row)
-        ids = [*prompt, *self.tokenizer.encode_answer(row.answer), self.end_id]
-        return Example(tuple(ids[:max_tokens]), min(len(prompt), max_tokens), cut=len(ids) > max_tokens)
+        ids = (*prompt, *self.tokenizer.encode_answer(row.answer), self.end_id)
+        return _cut(Example(ids, len(prompt)), max_tokens)
 
     def encode_all(self, rows: Iterable[Row], max_tokens: int, overlong: Literal["cut", "drop"]) -> list[Example]:
         """Return the examples that teach something: those with an answer, and, with `drop`, only whole ones."""
-        examples = (self.encode(row, max_tokens) for row in rows)
-        return [item for item in examples if item.answer_start < len(item) and not (item.cut and overlong == "drop")]
+        examples = (limited(self.encode(row), max_tokens, overlong) for row in rows)
+        return [example for example in examples if example is not None]
