@@ -1,0 +1,297 @@
+"""A merged folder: made in a folder beside it, proved, put into place, pushed; what is there already is left as it is.
+
+It appears whole and proved, or not at all. What fails the gate stays beside it under another name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from train.equivalence import Figures, Limits
+from train.errors import DataError, DiskError, EquivalenceError, TrainError
+from train.manifest import MANIFEST, Manifest, file_hashes, inputs_of, read_manifest
+from train.terminal import note
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.card import GateResult
+    from train.checkpoint import Checkpoint
+    from train.encoding import Encoder, Example
+    from train.merging import Merger
+
+__all__ = ["POSITIONS", "MergeRequest", "Merged", "merge_run"]
+
+POSITIONS = 4096
+SHARD_BYTES = 2_000_000_000
+_WORK = ".merging-"
+_REJECTED = ".rejected"
+# Room for tokenizer, card and manifest beside the weights.
+_SMALL_FILES_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """What to merge, and how. `output` None: RUN/merged/step-N; `text` None: the run's held-out rows.
+
+    `positions` is about how many tokens the gate compares; `gate_dtype` is `auto` or one of DTYPES.
+    """
+
+    run: str
+    checkpoint: str = "best"
+    base: str = ""
+    output: Path | None = None
+    dtype: str = "bfloat16"
+    text: str = ""
+    positions: int = POSITIONS
+    device: str = "auto"
+    gate_dtype: str = "auto"
+    drift: bool = True
+    limits: Limits = field(default_factory=Limits)
+    shard_bytes: int = SHARD_BYTES
+    push: str = ""
+    private: bool = True
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merged folder that passed. `fresh` tells whether this call made it, `pushed` the commit of this call, if any."""
+
+    folder: Path
+    gate: dict[str, Any]
+    fresh: bool
+    pushed: str = ""
+
+
+def merge_run(request: MergeRequest, on_progress: Callable[[str], None] = note) -> Merged:
+    """Merge, prove, put into place and push; what is there already is not made or pushed again. Raises TrainError."""
+    from train.base import base_folder
+    from train.checkpoint import require_same_base
+    from train.selecting import select_checkpoint
+
+    if request.push:
+        from train.hub import prepare_repo
+
+        # A wrong token or name is told before the work, not after it.
+        prepare_repo(request.push, private=request.private)
+    checkpoint = select_checkpoint(request.run, request.checkpoint)
+    settings = checkpoint.settings.base
+    base = base_folder(replace(settings, model=request.base, revision="") if request.base else settings)
+    require_same_base(checkpoint, base)
+    output = request.output or _default_output(request.run, checkpoint)
+    inputs = inputs_of(base, checkpoint, request.dtype)
+    on_progress(f"step {checkpoint.step} of {request.run} over {base.name}")
+    held = _finished(output, inputs)
+    if held is None:
+        held = _make(request, base, checkpoint, output, inputs, on_progress)
+        found = Merged(output, held.gate, fresh=True)
+    else:
+        on_progress(f"{output} holds this merge already")
+        Figures.from_dict(held.gate["merged"]).require(request.limits)
+        found = Merged(output, held.gate, fresh=False)
+    return replace(found, pushed=_push(request, output, on_progress)) if request.push else found
+
+
+def _default_output(run_name: str, checkpoint: Checkpoint) -> Path:
+    folder = Path(run_name).expanduser()
+    name = f"step-{checkpoint.step:06d}"
+    if not folder.is_dir():
+        return Path("merged") / f"{run_name.partition('@')[0].replace('/', '--')}-{name}"
+    # The folder of a checkpoint stands in RUN/checkpoints; a merge inside it would change what it is made from.
+    if folder.resolve() == checkpoint.folder.resolve():
+        above = folder.resolve().parent
+        return (above.parent if above.name == "checkpoints" else above) / "merged" / folder.resolve().name
+    return folder / "merged" / name
+
+
+def _finished(output: Path, inputs: dict[str, Any]) -> Manifest | None:
+    """Return the manifest of `output` where it is this merge, whole; None where it must be made. Raises DiskError."""
+    if not output.exists():
+        return None
+    found = read_manifest(output)
+    # A folder of someone else's is never taken away.
+    if not output.is_dir() or (not (output / MANIFEST).is_file() and any(output.iterdir())):
+        raise DiskError(f"{output} holds something else; name another folder with --output")
+    return found if found is not None and found.inputs == inputs and found.describes(output) else None
+
+
+def _make(
+    request: MergeRequest,
+    base: Path,
+    checkpoint: Checkpoint,
+    output: Path,
+    inputs: dict[str, Any],
+    on_progress: Callable[[str], None],
+) -> Manifest:
+    """Build the merge in a folder beside `output`, prove it, and rename it into place."""
+    from train.encoding import Encoder
+    from train.merging import Merger, written
+
+    encoder = Encoder(base, str(checkpoint.base.get("model", base.name)))
+    examples = _held_out(request, checkpoint, encoder)
+    merger = Merger(base, checkpoint)
+    work = output.parent / f"{_WORK}{output.name}"
+    with written(output):
+        # Left behind by a run that was killed.
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+    try:
+        _require_space(work, merger, request.dtype)
+        _write_model(request, base, merger, encoder, work, on_progress)
+        try:
+            gate = _gate(request, base, merger, examples, work, on_progress)
+        except EquivalenceError as error:
+            kept = _set_aside(work, output)
+            raise EquivalenceError(f"{error}. Nothing is pushed; {kept} is kept to look at") from error
+        manifest = _finish(request, checkpoint, gate, inputs, work, has_head=merger.head is not None)
+        with written(output):
+            if output.exists():
+                shutil.rmtree(output)
+            work.rename(output)
+        return manifest
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write_model(
+    request: MergeRequest,
+    base: Path,
+    merger: Merger,
+    encoder: Encoder,
+    work: Path,
+    on_progress: Callable[[str], None],
+) -> None:
+    from train.merging import written
+    from train.packaging import write_small_files
+
+    merger.write(work, request.dtype, request.shard_bytes, on_progress)
+    with written(work):
+        write_small_files(base, work, encoder, request.dtype, tied=merger.tied)
+
+
+def _finish(
+    request: MergeRequest,
+    checkpoint: Checkpoint,
+    gate: GateResult,
+    inputs: dict[str, Any],
+    work: Path,
+    *,
+    has_head: bool,
+) -> Manifest:
+    """Write card and manifest into a folder that passed the gate."""
+    from train.card import model_card
+    from train.merging import written
+
+    with written(work):
+        card = model_card(checkpoint, gate, request.dtype, has_head=has_head, repo=request.push)
+        (work / "README.md").write_text(card, encoding="utf-8")
+        manifest = Manifest(inputs, file_hashes(work.iterdir()), gate.as_dict())
+        manifest.write(work)
+    return manifest
+
+
+def _require_space(work: Path, merger: Merger, dtype: str) -> None:
+    import torch
+
+    weights = sum(part.size for part in merger.parts) * getattr(torch, dtype).itemsize
+    needed, free = weights + _SMALL_FILES_BYTES, shutil.disk_usage(work).free
+    if free < needed:
+        raise DiskError(
+            f"The merge takes {needed / 1e9:.1f} GB in {work.parent} and {free / 1e9:.1f} GB are free; free some, or "
+            "name another disk with --output"
+        )
+
+
+def _set_aside(work: Path, output: Path) -> Path:
+    rejected = output.parent / f"{output.name}{_REJECTED}"
+    shutil.rmtree(rejected, ignore_errors=True)
+    work.rename(rejected)
+    return rejected
+
+
+def _held_out(request: MergeRequest, checkpoint: Checkpoint, encoder: Encoder) -> tuple[Example, ...]:
+    """Return the examples that the gate compares on."""
+    from train.equivalence import chosen_examples
+    from train.rows import load_split, read_rows
+
+    data = checkpoint.settings.data
+    try:
+        rows = read_rows(request.text) if request.text else load_split(data).eval
+    except DataError as error:
+        raise DataError(f"{error}; the gate needs held-out rows: name a file of them with --text") from error
+    usable = (row for row in rows if row.question and row.answer)
+    return chosen_examples((encoder.encode(row, data.max_tokens) for row in usable), request.positions)
+
+
+def _gate(
+    request: MergeRequest,
+    base: Path,
+    merger: Merger,
+    examples: tuple[Example, ...],
+    work: Path,
+    on_progress: Callable[[str], None],
+) -> GateResult:
+    """Prove the merged folder equal to what was trained. Raises EquivalenceError, DeviceError."""
+    import torch
+
+    from train.card import GateResult
+    from train.equivalence import compare, device_of, gate_dtype, load_strictly, reference, release
+    from train.rounding import prove_weights
+
+    output: torch.dtype = getattr(torch, request.dtype)
+    device = device_of(request.device)
+    worst = prove_weights(work, merger, output, on_progress)
+    weights = sum(part.size for part in merger.parts)
+    automatic = request.gate_dtype == "auto"
+    dtype = gate_dtype(weights, output, device) if automatic else getattr(torch, request.gate_dtype)
+    on_progress(f"proving: what the trained model predicts, in {dtype} on {device}")
+    found, trained = reference(base, merger.checkpoint, examples, dtype, device)
+    on_progress("proving: what the merged model predicts")
+    model = load_strictly(work, dtype, device, untied=not merger.tied)
+    merged = compare(model, found, device, replace=True)
+    del model
+    release(device)
+    merged.require(request.limits)
+    quantized = _drift(request, base, merger.checkpoint, found, device, on_progress)
+    return GateResult(merged, trained, quantized, worst, str(dtype).removeprefix("torch."), request.limits)
+
+
+def _drift(
+    request: MergeRequest,
+    base: Path,
+    checkpoint: Checkpoint,
+    found: Any,
+    device: torch.device,
+    on_progress: Callable[[str], None],
+) -> Figures | None:
+    """Return how far the 4-bit model is from the merged one, None where it was not trained in 4 bits or cannot run."""
+    from train.equivalence import drift
+
+    if not request.drift or checkpoint.settings.base.quantization != "nf4":
+        return None
+    on_progress("measuring: what the 4-bit model predicts")
+    try:
+        return drift(base, checkpoint, found, device)
+    except TrainError as error:
+        on_progress(f"The 4-bit model was not measured: {error}")
+        return None
+
+
+def _push(request: MergeRequest, folder: Path, on_progress: Callable[[str], None]) -> str:
+    """Upload the folder in one commit, and return its id; empty where the Hub has this merge already."""
+    from train.hub import hub_api, push_folder, translated_hub
+    from train.manifest import git_blob_id
+
+    with translated_hub(request.push):
+        # The manifest holds the hashes of all the other files and came with them, so it speaks for them.
+        held = hub_api().get_paths_info(request.push, [MANIFEST])
+    if any(getattr(item, "blob_id", "") == git_blob_id(folder / MANIFEST) for item in held):
+        on_progress(f"{request.push} holds this merge already")
+        return ""
+    on_progress(f"uploading to {request.push}")
+    message = f"Merged model, proved equal to its checkpoint ({folder.name})"
+    return push_folder(folder, request.push, message, private=request.private, replaces=MANIFEST)
