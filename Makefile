@@ -1,6 +1,5 @@
-# make run    set up on first use, then start the app on http://127.0.0.1:7860
-# make test   set up on first use, then run the whole test suite
-# make check  lint, format and types     make bench  the benchmarks     make lock  write constraints.txt anew
+# Two commands: `make run` starts the app on http://127.0.0.1:7860, `make test` runs the whole suite.
+# Both set up on first use; `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,14 +14,14 @@ TYPED := rag_core sample_files $(wildcard train/*.py) $(wildcard ui) app.py
 .PHONY: help setup run test check format bench lock clean
 
 help: ## list the targets
-	@sed -n 's/^# //p' Makefile | head -2
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do printf '%-12s %s\n' "$$name" "$$what"; done
 
 # The environment is rebuilt only where a file that describes it changed.
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-	  || { echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
-	  || { echo "The venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	  || { rm -rf $(VENV); echo "The venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
 $(STAMP): requirements.txt requirements-embedded.txt constraints.txt | $(BIN)/python
 	@echo "Installing packages into $(VENV) (once; a few minutes)..."
@@ -36,10 +35,10 @@ $(DEV_STAMP): requirements-dev.txt $(STAMP)
 
 setup: $(STAMP) ## build the environment alone
 
-run: $(STAMP) ## start the app
+run: $(STAMP) ## set up on first use, then start the app on http://127.0.0.1:7860
 	@$(BIN)/python app.py
 
-test: $(DEV_STAMP) ## run the whole suite
+test: $(DEV_STAMP) ## set up on first use, then run the whole test suite
 	@$(BIN)/python -m pytest
 
 check: $(DEV_STAMP) ## lint, format, types
@@ -47,7 +46,7 @@ check: $(DEV_STAMP) ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 
-format: $(DEV_STAMP)
+format: $(DEV_STAMP) ## put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -60,10 +59,10 @@ bench: $(DEV_STAMP) ## measure against the plain recipe; writes bench/results
 lock: ## resolve the ranges afresh in a clean environment and pin what came out
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
-	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 -r requirements-dev.txt
+	.venv-lock/bin/python -m pip install --quiet $(PIP_ARGS) torch==2.13.0 -r requirements-dev.txt
+	.venv-lock/bin/python -m pip freeze --exclude pip --exclude setuptools > .venv-lock/frozen.txt
 	{ echo "# Exact versions for local use and continuous integration; written by make lock."; \
-	  .venv-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed -E 's/\+cpu$$//' \
-	  | grep -viE '^(nvidia|triton|cuda)'; } > constraints.txt
+	  sed -E 's/\+cpu$$//' .venv-lock/frozen.txt | grep -viE '^(nvidia|triton|cuda)'; } > constraints.txt
 	rm -rf .venv-lock
 
 clean: ## remove the environment and caches
