@@ -12,12 +12,12 @@ __all__ = ["Sample", "SampleQuestion", "Samples"]
 
 _SUFFIXES = {".pdf", ".docx", ".xlsx", ".csv", ".html", ".md", ".txt"}
 _NO_SAMPLES = {"readme.md"}
-# Offered before others where the list has them: a table of figures, a definition, a rule, a page of a long report.
+# Offered before others where the list has them: a table of figures, a definition, an abbreviation, a sentence of a long report.
 _OFFERED_FIRST = (
     "What was the gross profit in 2023?",
     "What is a haircut?",
     "What does EBITDA stand for?",
-    "What were total assets at the end of 2023?",
+    "What dividend per share does the Management Board propose for 2023?",
 )
 
 
