@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -12,11 +13,19 @@ from rag_core import gpu_window
 from rag_core.config import RagConfig
 from rag_core.conversion import converted
 from rag_core.engines.jit import compiled_before
-from rag_core.engines.llama import read_settings
+from rag_core.engines.llama import LlamaSettings, read_settings
 from rag_core.engines.memory import require_memory, thread_count, translated
 from rag_core.engines.steps import Engine
 from rag_core.engines.tokens import ChatTokenizer, TextAssembler
-from rag_core.errors import BusyError, ConfigError, ModelError, ModelLoadError, ModelNotFoundError, QuestionError
+from rag_core.errors import (
+    BusyError,
+    ConfigError,
+    ModelError,
+    ModelLoadError,
+    ModelNotFoundError,
+    QuestionError,
+    RagError,
+)
 from rag_core.generation import GenerationDelta
 from rag_core.models import ModelSource, fetch, gpu_available, on_zero_gpu, resolve_generator
 from rag_core.records import Message, Progress, ProgressCallback
@@ -28,6 +37,7 @@ _WAIT_SECONDS = 300.0
 # Keys of config.json under which architectures state their context, in tokens.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx", "seq_length")
 _UNSTATED_CONTEXT = 2_048
+log = logging.getLogger(__name__)
 
 
 def model_folder(
@@ -191,13 +201,9 @@ class LocalGenerator:
             threads = thread_count(settings.threads)
             shape = None if settings.load_in_4bit else read_settings(folder)
             require_memory(folder, kept_small=shape is not None)
-            if shape is not None:
-                from rag_core.engines.cpu import CpuEngine
-
-                cache = self._config.cache_directory
-                if on_progress and not compiled_before(cache):
-                    on_progress(Progress("converting", detail="kernels for this processor, once"))
-                return CpuEngine(folder, shape, stops, cache, threads=threads, prompt_lookup=settings.prompt_lookup)
+            if shape is not None and (engine := self._compiled(folder, shape, stops, threads, on_progress)):
+                return engine
+            require_memory(folder, kept_small=False)
             import torch
 
             torch.set_num_threads(threads)
@@ -211,6 +217,28 @@ class LocalGenerator:
             prompt_lookup=settings.prompt_lookup,
             lent_gpu=lent,
         )
+
+    def _compiled(
+        self,
+        folder: Path,
+        shape: LlamaSettings,
+        stops: frozenset[int],
+        threads: int,
+        on_progress: ProgressCallback | None,
+    ) -> Engine | None:
+        """Return the engine of compiled kernels, None where this machine cannot compile them."""
+        from rag_core.engines.cpu import CpuEngine
+
+        cache, lookup = self._config.cache_directory, self._config.generation.prompt_lookup
+        if on_progress and not compiled_before(cache):
+            on_progress(Progress("converting", detail="kernels for this processor, once"))
+        try:
+            return CpuEngine(folder, shape, stops, cache, threads=threads, prompt_lookup=lookup)
+        except (RagError, MemoryError):
+            raise
+        except Exception as error:  # numba is absent, or its compiler does not know this processor
+            log.warning("The fast CPU engine does not run here, so answers come slower: %s", error, exc_info=error)
+            return None
 
 
 def _context(config: dict[str, object]) -> int:

@@ -53,31 +53,13 @@ class TransformersEngine:
         # Checking several guesses in one pass rounds differently from one token at a time. In float32 that is far
         # below the gap between two logits; in 16 bits it now and then changes the token that wins.
         self._lookup = prompt_lookup and self._dtype is torch.float32 and not self._four_bit
-        self._model = self._load(folder)
+        self._model = _load(folder, device, self._dtype, self._four_bit)
 
     @property
     def description(self) -> str:
         """Where and in what precision it computes."""
         precision = "NF4" if self._four_bit else str(self._dtype).removeprefix("torch.")
         return f"{'GPU' if self._device.startswith('cuda') else 'CPU'}, {precision}"
-
-    def _load(self, folder: Path) -> Any:
-        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-        options: dict[str, Any] = {"dtype": self._dtype, "trust_remote_code": False}
-        if self._four_bit:
-            # NF4 with doubly quantised scales: Dettmers et al. 2023, QLoRA, arXiv:2305.14314.
-            options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-                load_in_4bit=True,
-                bnb_4bit_quant_type="nf4",
-                bnb_4bit_use_double_quant=True,
-                bnb_4bit_compute_dtype=self._dtype,
-            )
-            options["device_map"] = {"": self._device}
-        with translated(folder.name):
-            # In evaluation mode, as from_pretrained leaves it.
-            model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **options)
-            return model if self._four_bit else model.to(self._device)
 
     def generate(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
         """Continue `prompt` greedily. Closing the iterator stops within one step and waits for the thread to end."""
@@ -131,7 +113,8 @@ class TransformersEngine:
         from copy import deepcopy
 
         settings = deepcopy(self._model.generation_config)
-        settings.do_sample = False
+        # Greedy, whatever the model's own settings: its streamer takes one beam alone.
+        settings.do_sample, settings.num_beams = False, 1
         # What only matters to sampling is warned about where nothing is sampled.
         settings.temperature = settings.top_p = settings.top_k = settings.min_p = settings.typical_p = None
         settings.max_length = None
@@ -170,6 +153,25 @@ def _stopping(stop: threading.Event) -> Any:
             return torch.full((input_ids.shape[0],), stop.is_set(), device=input_ids.device, dtype=torch.bool)
 
     return Stopping()
+
+
+def _load(folder: Path, device: str, dtype: torch.dtype, four_bit: bool) -> Any:
+    """Return the model on `device`, in evaluation mode. Raises ModelLoadError, OutOfMemoryError."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False}
+    if four_bit:
+        # NF4 with doubly quantised scales: Dettmers et al. 2023, QLoRA, arXiv:2305.14314.
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+        options["device_map"] = {"": device}
+    with translated(folder.name):
+        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **options)
+        return model if four_bit else model.to(device)
 
 
 def _dtype(on_gpu: bool, lent_gpu: bool) -> torch.dtype:
