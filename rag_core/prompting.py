@@ -101,7 +101,8 @@ def _messages(
     question: str, hits: Sequence[Hit], turns: Sequence[tuple[Message, ...]], policy: ModelPolicy, focus: int
 ) -> list[Message]:
     shown = [defuse(focused_text(hit, focus)) for hit in hits]
-    seal = hashlib.sha256("\0".join([*shown, question]).encode()).hexdigest()[:6]
+    # A lone surrogate (a broken file name, an escape in JSON) has no bytes of its own.
+    seal = hashlib.sha256("\0".join([*shown, question]).encode("utf-8", "replace")).hexdigest()[:6]
     blocks = [
         f"[{number}] {_source(hit)}\n<passage-{seal}>\n{text}\n</passage-{seal}>"
         for number, (hit, text) in enumerate(zip(hits, shown, strict=True), start=1)
