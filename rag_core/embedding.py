@@ -220,7 +220,9 @@ class _SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
         self._model: Any = SentenceTransformer(str(folder), device=device)
-        self.dimension = int(self._model.get_sentence_embedding_dimension() or 0)
+        # Renamed in version 5.
+        named = getattr(self._model, "get_embedding_dimension", None) or self._model.get_sentence_embedding_dimension
+        self.dimension = int(named() or 0)
         limit = self._model.max_seq_length or self._model.tokenizer.model_max_length
         self.max_tokens = int(min(limit, 1 << 20)) - int(self._model.tokenizer.num_special_tokens_to_add())
 

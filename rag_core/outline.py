@@ -45,6 +45,11 @@ class TableHeaders:
         below = table.header_end <= position < table.end
         return self._text[table.header_start : table.header_end] if below else ""
 
+    def inside(self, position: int) -> bool:
+        """Return whether `position` is in a table."""
+        index = bisect_right(self._starts, position) - 1
+        return index >= 0 and position < self._tables[index].end
+
     def rows(self) -> list[str]:
         """Return the header rows of all tables."""
         return [self._text[table.header_start : table.header_end] for table in self._tables]

@@ -1,9 +1,10 @@
-"""Question to ranked passages: nearness of meaning and shared words, weighed on one scale that never shifts.
+"""Question to ranked passages: nearness of meaning and shared words, weighed by how far the words can be trusted.
 
 Both sides are put on absolute scales: the cosine of the question with a passage's best window, and the share of the
-question's words (weighted by rarity) that the passage covers. Their sum, with fixed weights, goes through a logistic
-function to the score. Because coverage is low wherever the wording differs, the cosine then decides by itself, and
-where the words match they decide; normalising each list by its own best, or fusing ranks, gives that up.
+question's words (weighted by rarity) that the passage covers. Where some passage covers much of the question, it is
+asked in the documents' own words, and words tell passages apart better than meaning does; where none does, it is asked
+in other words, and meaning has to decide. So the cosine's weight falls with the best coverage that was found.
+Normalising each list by its own best, or fusing ranks, gives up just that: how good the best is.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ from rag_core.vectors import WindowKey
 
 __all__ = ["Retriever", "relevance"]
 
-# Weight of the cosine against that of the coverage, and the logistic's slope and middle. See `relevance`.
-_COSINE_WEIGHT = 0.3
+# Weight of the cosine where no word is shared (then both sides count alike), how fast it falls with the best coverage,
+# and the logistic's slope and middle. See `relevance`.
+_COSINE_WEIGHT = 0.5
+_FALL = 4
 _SLOPE = 12.0
-_MIDDLE = 0.4
+_MIDDLE = 0.37
 # Windows asked for each passage that is wanted as a candidate: several windows of one passage may be among the nearest.
 _WINDOWS_PER_CANDIDATE = 2
 
 
-def relevance(cosine: float, coverage: float) -> float:
+def relevance(cosine: float, coverage: float, best_coverage: float) -> float:
     """Return the score in [0, 1] of a passage: how likely it holds what the question asks for.
 
-    `cosine` in [-1, 1] and `coverage` in [0, 1] are those of the passage's best window and of its words.
+    `cosine` in [-1, 1] and `coverage` in [0, 1] are those of the passage's best window and of its words,
+    `best_coverage` the highest coverage of any passage for the same question.
     """
-    mixed = _COSINE_WEIGHT * cosine + (1.0 - _COSINE_WEIGHT) * coverage
+    weight = _COSINE_WEIGHT * (1.0 - best_coverage) ** _FALL
+    mixed = weight * cosine + (1.0 - weight) * coverage
     return 1.0 / (1.0 + math.exp(-_SLOPE * (mixed - _MIDDLE)))
 
 
@@ -51,10 +56,10 @@ class _Candidate:
     match: LexicalMatch | None
 
     @property
-    def score(self) -> float:
-        return relevance(self.cosine, self.match.coverage if self.match else 0.0)
+    def coverage(self) -> float:
+        return self.match.coverage if self.match else 0.0
 
-    def hit(self) -> Hit:
+    def hit(self, score: float) -> Hit:
         chunk = self.chunk
         return Hit(
             document=self.record.document,
@@ -62,7 +67,7 @@ class _Candidate:
             start=chunk.start,
             end=chunk.end,
             text=chunk.text,
-            score=self.score,
+            score=score,
             focus=self.focus,
             headings=chunk.headings,
             dense_score=self.cosine,
@@ -98,9 +103,11 @@ class Retriever:
         if not records or document_ids == []:
             return []
         candidates = self._candidates(query, max(k, self._config.candidates), document_ids, records)
+        best = max((item.coverage for item in candidates), default=0.0)
+        scored = [(relevance(item.cosine, item.coverage, best), item) for item in candidates]
         # Ties are broken by the cosine, then by the order in the documents, so that a search repeats itself exactly.
-        candidates.sort(key=lambda item: (-item.score, -item.cosine, item.record.sequence, item.chunk.number))
-        return [candidate.hit() for candidate in candidates[:k]]
+        scored.sort(key=lambda pair: (-pair[0], -pair[1].cosine, pair[1].record.sequence, pair[1].chunk.number))
+        return [item.hit(score) for score, item in scored[:k]]
 
     def _candidates(
         self, query: str, count: int, document_ids: Sequence[str] | None, records: dict[str, Record]

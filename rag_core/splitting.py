@@ -21,7 +21,7 @@ from rag_core.windows import cut_windows
 __all__ = ["SPLITTER_VERSION", "split_document"]
 
 # Part of the key under which an index persists: raised whenever the same document would be cut or embedded otherwise.
-SPLITTER_VERSION = "1"
+SPLITTER_VERSION = "2"
 
 _TEXT_SEPARATORS = ["\n\n", "\n", ". ", "? ", "! ", "; ", ", ", " ", ""]
 _TABLE_SEPARATORS = ["\n", " | ", " ", ""]
@@ -45,7 +45,7 @@ def split_document(document: Document, config: SplittingConfig, counter: TokenCo
     """Return the chunks of `document` in reading order.
 
     A chunk has at most `config.passage_tokens` tokens, and what is embedded of each of its windows (see
-    `rag_core.windows.window_text`) at most `config.window_tokens`, both counted by `counter`.
+    `rag_core.windows.WindowTexts`) at most `config.window_tokens`, both counted by `counter`.
     """
     words = WordTokens(counter, document.text)
     spans: list[tuple[Page, int, int]] = []

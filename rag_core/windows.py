@@ -43,6 +43,10 @@ class WindowTexts:
         context = self.context(start)
         return _LONG_WORD.sub(r"\1 ", f"{context}\n{text}" if context else text)
 
+    def in_table(self, position: int) -> bool:
+        """Return whether `position` is in a table."""
+        return self._headers.inside(position)
+
     def context(self, start: int) -> str:
         """Return the titles above position `start` and the header row of the table it is in; may be empty."""
         # A heading that stands in the window itself is not repeated.
@@ -124,7 +128,7 @@ def _plan(
     sums = [0]
     for _, _, tokens in parts:
         sums.append(sums[-1] + tokens)
-    ranks = _break_ranks(text, parts)
+    ranks = _break_ranks(text, parts, texts)
     windows: list[Window] = []
     first = 0
     while first < len(parts):
@@ -138,19 +142,18 @@ def _plan(
     return windows
 
 
-def _break_ranks(text: str, parts: Sequence[tuple[int, int, int]]) -> list[int]:
-    """Rank how good it is to cut before each word: 4 paragraph, 3 line or table row, 2 sentence, 1 space, 0 inside."""
-    ranks = [4]
+def _break_ranks(text: str, parts: Sequence[tuple[int, int, int]], texts: WindowTexts) -> list[int]:
+    """Rank how good it is to cut before each word: 4 table row, 3 line or paragraph, 2 sentence, 1 space, 0 inside."""
+    ranks = [3]
     for (_, before_end, _), (after_start, _, _) in pairwise(parts):
         gap = text[before_end:after_start]
-        lines = gap.count("\n")
-        if lines:
-            ranks.append(4 if lines > 1 else 3)
+        if "\n" in gap:
+            ranks.append(4 if texts.in_table(after_start) else 3)
         elif gap:
             ranks.append(2 if _SENTENCE_END.search(text[max(0, before_end - 4) : before_end]) else 1)
         else:
             ranks.append(0)
-    return [*ranks, 4]
+    return [*ranks, 3]
 
 
 def _last_word(sums: list[int], ranks: list[int], first: int, budget: int, overlap: int) -> int:
@@ -163,7 +166,11 @@ def _last_word(sums: list[int], ranks: list[int], first: int, budget: int, overl
     count = -(-(total - overlap) // max(1, budget - overlap))
     aim = sums[first] + (total + (count - 1) * overlap) / max(1, count)
     lowest = max(first + 1, bisect_right(sums, sums[first] + budget // 2) - 1)
-    return max(range(lowest, fits + 1), key=lambda index: (min(ranks[index], 3), -abs(sums[index] - aim)))
+    best = max(range(lowest, fits + 1), key=lambda index: (min(ranks[index], 3), -abs(sums[index] - aim)))
+    if ranks[best] < 3:
+        # A row of a table is not torn for the sake of a fuller window.
+        return next((index for index in range(lowest, first, -1) if ranks[index] == 4), best)
+    return best
 
 
 def _next_start(sums: list[int], ranks: list[int], first: int, last: int, overlap: int) -> int:
