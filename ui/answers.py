@@ -164,6 +164,7 @@ def _details(answer: Answer) -> str:
     if answer.dropped_turns:
         facts.append(f"{answer.dropped_turns} older turns left out for length")
     supported = sum(sentence.supported for sentence in answer.sentences)
-    summary = f"{supported} of {len(answer.sentences)} sentences tied to a source, " if answer.sentences else ""
+    count = len(answer.sentences)
+    summary = f"{supported} of {count} sentence{'s' * (count != 1)} tied to a source, " if count else ""
     listed = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return f'<details class="rag-details"><summary>{summary}{seconds:.1f} s</summary><ul>{listed}</ul></details>'

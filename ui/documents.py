@@ -38,14 +38,14 @@ def _document(document: Document) -> str:
     action = attributes(document=document.id)
     return (
         f'<li class="rag-document"><button type="button" class="rag-open" data-rag="view" data-index="0"{action}>'
-        f'<span class="rag-name">{name}</span><span class="rag-facts">{escape(facts)}</span>{warnings}</button>'
+        f'{_name(document.name)}<span class="rag-facts">{escape(facts)}</span>{warnings}</button>'
         f'<button type="button" class="rag-delete" data-rag="remove"{action} aria-label="Delete {name}" '
         f'title="Delete with all that was made of it">&times;</button></li>'
     )
 
 
 def _arrival(arrival: Arrival) -> str:
-    name = f'<span class="rag-name">{escape(plain_name(arrival.name, 60))}</span>'
+    name = _name(arrival.name)
     if arrival.error:
         return (
             f'<li class="rag-document is-refused" role="alert"><div class="rag-open">{name}'
@@ -60,6 +60,11 @@ def _arrival(arrival: Arrival) -> str:
         f'<li class="rag-document is-arriving" role="status"><div class="rag-open">{name}'
         f'<span class="rag-facts">{escape(words)}</span>{bar}</div></li>'
     )
+
+
+def _name(name: str) -> str:
+    """Return a file's name that may break after an underscore rather than inside a word or a year."""
+    return f'<span class="rag-name">{escape(plain_name(name, 60)).replace("_", "_<wbr>")}</span>'
 
 
 def _kind(name: str) -> str:
