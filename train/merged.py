@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.equivalence import Figures, Limits
+from train.equivalence import Figures, Limits, device_of
 from train.errors import DataError, DiskError, EquivalenceError, TrainError
 from train.manifest import MANIFEST, Manifest, file_hashes, inputs_of, read_manifest
 from train.terminal import note
@@ -78,6 +78,7 @@ def merge_run(request: MergeRequest, on_progress: Callable[[str], None] = note) 
 
         # A wrong token or name is told before the work, not after it.
         prepare_repo(request.push, private=request.private)
+    device_of(request.device)
     checkpoint = select_checkpoint(request.run, request.checkpoint)
     settings = checkpoint.settings.base
     base = base_folder(replace(settings, model=request.base, revision="") if request.base else settings)
@@ -239,7 +240,7 @@ def _gate(
     import torch
 
     from train.card import GateResult
-    from train.equivalence import compare, device_of, gate_dtype, load_strictly, reference, release
+    from train.equivalence import compare, gate_dtype, load_strictly, reference, release
     from train.rounding import prove_weights
 
     output: torch.dtype = getattr(torch, request.dtype)

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from rag_core.errors import RagError
@@ -69,5 +70,7 @@ def _calm_libraries() -> None:
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_NO_ADVISORY_WARNINGS", "BITSANDBYTES_NOWELCOME"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Notices of one library to the next one's authors.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
