@@ -5,6 +5,7 @@ Unknown keys are refused, values are checked against the field's type and bounds
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -173,7 +174,7 @@ def load_settings(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}); profiles are in train/configs") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise SettingsError(f"{path} holds no sections; see train/configs for examples")
@@ -203,7 +204,8 @@ def dump_settings(settings: TrainSettings) -> str:
         name: {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
         for name, values in asdict(settings).items()
     }
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    # ASCII: some line breaks of Unicode do not come back otherwise.
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=False))
 
 
 def describe() -> str:
@@ -271,12 +273,12 @@ def _value(where: str, value: Any, hint: Any, bounds: Any) -> Any:
 def _number(where: str, value: Any, hint: Any, bounds: Any) -> int | float:
     try:
         number = hint(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or (hint is int and isinstance(value, float) and value != number):
+    if number is None or not math.isfinite(number) or (hint is int and isinstance(value, float) and value != number):
         raise SettingsError(f"{where} is {value!r}; a {'whole number' if hint is int else 'number'} is needed")
     low, high = bounds.get("low"), bounds.get("high")
-    if number != number or (low is not None and number < low) or (high is not None and number > high):
+    if (low is not None and number < low) or (high is not None and number > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
         raise SettingsError(f"{where} is {number}; it must be {limits}")
     return number  # type: ignore[no-any-return]
