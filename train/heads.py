@@ -39,7 +39,7 @@ def untie(model: Any) -> bool:
     model.config.tie_word_embeddings = False
     model.config.get_text_config().tie_word_embeddings = False
     # What transformers consults when it ties weights after loading or saves shared ones once.
-    for owner in (model, getattr(model, "base_model", None)):
+    for owner in filter(None, (model, getattr(model, "base_model", None))):
         if getattr(owner, "_tied_weights_keys", None):
             owner._tied_weights_keys = None
         if getattr(owner, "all_tied_weights_keys", None):
@@ -57,7 +57,7 @@ def save_head(folder: Path, weight: torch.Tensor) -> None:
     save_file({HEAD_KEY: weight.detach().cpu().contiguous()}, str(folder / HEAD_FILE), metadata={"format": "pt"})
 
 
-def load_head(folder: Path, shape: tuple[int, int]) -> torch.Tensor | None:
+def load_head(folder: Path, shape: tuple[int, ...]) -> torch.Tensor | None:
     """Return the head of a checkpoint (vocabulary, hidden) on the CPU, or None where only adapters were trained.
 
     An older pickled head is read without running what a pickle may hold. Raises CheckpointError where the file is
@@ -72,7 +72,8 @@ def load_head(folder: Path, shape: tuple[int, int]) -> torch.Tensor | None:
         if path.is_file():
             found: Any = load_file(str(path))
         elif legacy.is_file():
-            path, found = legacy, torch.load(str(legacy), map_location="cpu", weights_only=True)
+            path = legacy
+            found = torch.load(str(path), map_location="cpu", weights_only=True)
         else:
             return None
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
