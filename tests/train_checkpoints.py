@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.train_models import tiny_rows
+from train_models import tiny_rows
+
 from train.base import base_folder, load_base
 from train.checkpoint import base_facts, publish, write_checkpoint
 from train.heads import head_of
@@ -23,11 +24,18 @@ def write_rows(path: Path, count: int = 12) -> Path:
 
 
 def make_run(
-    run: Path, base: str, *, head: bool = True, step: int = 20, strength: float = 0.05, quantization: str = "none"
+    run: Path,
+    base: str,
+    *,
+    head: bool = True,
+    step: int = 20,
+    strength: float = 0.05,
+    quantization: str = "none",
+    head_shift: float = 0.1,
 ) -> Path:
     """Write a run with one checkpoint over `base` (a folder or `embedded`) and return its folder.
 
-    `strength` scales the random B factors; the head moves by a tenth of its own spread. The same each time.
+    `strength` scales the random B factors, `head_shift` the move of the head in its own spreads. The same each time.
     """
     import torch
 
@@ -50,7 +58,7 @@ def make_run(
                 weight.copy_(strength * torch.randn(weight.shape, generator=draw))
         if head:
             weight = head_of(model).weight
-            weight.add_(0.1 * weight.std() * torch.randn(weight.shape, generator=draw))
+            weight.add_(head_shift * weight.std() * torch.randn(weight.shape, generator=draw))
     work = write_checkpoint(run, step, model, settings, base_facts(settings, folder), {"loss": 2.0 + 1 / step})
     (run / "settings.yaml").write_text(dump_settings(settings), encoding="utf-8")
     publish(work, step)

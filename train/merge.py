@@ -101,11 +101,7 @@ def _report(merged: Merged, request: MergeRequest) -> None:
     }
     for key, name in names.items():
         if merged.gate.get(key):
-            found = Figures.from_dict(merged.gate[key])
-            write(
-                f"{name}: mean KL {found.mean_kl:.3g}, largest {found.max_kl:.3g}, top-1 {found.top1:.4f}, "
-                f"loss {found.loss:.4f} ({found.loss_difference:+.4f})\n"
-            )
+            write(f"{name}: {Figures.from_dict(merged.gate[key]).line()}\n")
     write(f"weights: within {merged.gate['worst_weight']:.2f} of one rounding\n")
     if request.push:
         state = f"pushed as {merged.pushed}" if merged.pushed else "holds this merge already"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from train.encoding import Encoder, Example
     from train.merging import Merger
 
-__all__ = ["POSITIONS", "MergeRequest", "Merged", "merge_run"]
+__all__ = ["POSITIONS", "MergeRequest", "Merged", "merge_run", "prove"]
 
 POSITIONS = 4096
 SHARD_BYTES = 2_000_000_000
@@ -144,7 +144,7 @@ def _make(
         _require_space(work, merger, request.dtype)
         _write_model(request, base, merger, encoder, work, on_progress)
         try:
-            gate = _gate(request, base, merger, examples, work, on_progress)
+            gate = prove(request, base, merger, examples, work, on_progress)
         except EquivalenceError as error:
             kept = _set_aside(work, output)
             raise EquivalenceError(f"{error}. Nothing is pushed; {kept} is kept to look at") from error
@@ -228,7 +228,7 @@ def _held_out(request: MergeRequest, checkpoint: Checkpoint, encoder: Encoder) -
     return chosen_examples((encoder.encode(row, data.max_tokens) for row in usable), request.positions)
 
 
-def _gate(
+def prove(
     request: MergeRequest,
     base: Path,
     merger: Merger,
@@ -236,7 +236,7 @@ def _gate(
     work: Path,
     on_progress: Callable[[str], None],
 ) -> GateResult:
-    """Prove the merged folder equal to what was trained. Raises EquivalenceError, DeviceError."""
+    """Prove the merged model in `work` equal to what was trained: the gate. Raises EquivalenceError, DeviceError."""
     import torch
 
     from train.card import GateResult
@@ -256,6 +256,7 @@ def _gate(
     merged = compare(model, found, device, replace=True)
     del model
     release(device)
+    on_progress(f"merged against trained: {merged.line()}")
     merged.require(request.limits)
     quantized = _drift(request, base, merger.checkpoint, found, device, on_progress)
     return GateResult(merged, trained, quantized, worst, str(dtype).removeprefix("torch."), request.limits)
