@@ -31,7 +31,7 @@ def generate_answers(
     import torch
     from transformers import GenerationConfig
 
-    settings = GenerationConfig(
+    settings = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False,
         max_new_tokens=max_new_tokens,
         eos_token_id=end_id,

@@ -132,8 +132,8 @@ def _stale(api: HfApi, repo: str, marker: str, files: set[str]) -> list[str]:
     held = set(api.list_repo_files(repo)) - _KEPT
     if held and marker not in held:
         raise HubError(
-            f"{repo} holds something else ({min(held)}), which a checkpoint would take the place of; "
-            "--set run.hub_repo to a repository of its own"
+            f"{repo} holds something else ({min(held)}), which this would take the place of; "
+            "name a repository of its own (run.hub_repo for checkpoints)"
         )
     return sorted(held - files)
 

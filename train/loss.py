@@ -31,7 +31,8 @@ def _evaluate(hidden: Tensor, weight: Tensor, labels: Tensor, chunk_tokens: int)
     total = torch.zeros((), device=hidden.device)
     correct = torch.zeros((), dtype=torch.long, device=hidden.device)
     used = weight.to(hidden.dtype)
-    for states, wanted in zip(hidden.split(chunk_tokens), labels.split(chunk_tokens), strict=True):
+    for start in range(0, len(labels), chunk_tokens):
+        states, wanted = hidden[start : start + chunk_tokens], labels[start : start + chunk_tokens]
         logits = (states @ used.t()).float()
         total += F.cross_entropy(logits, wanted, reduction="sum")
         correct += (logits.argmax(-1) == wanted).sum()

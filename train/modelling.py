@@ -98,7 +98,7 @@ def restore(model: Any, folder: Path) -> None:
         raise CheckpointError(
             f"{path} cannot be read; take the checkpoint from the Hub again, or another one"
         ) from error
-    outcome = set_peft_model_state_dict(model, weights)
+    outcome: Any = set_peft_model_state_dict(model, weights)
     missing = [key for key in outcome.missing_keys if "lora_" in key]
     if missing or outcome.unexpected_keys:
         raise CheckpointError(

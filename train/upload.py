@@ -211,13 +211,14 @@ def backoff_seconds(tries: int, asked: float = 0.0) -> float:
     return max(asked, longest * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def is_uploaded(folder: Path, repo: str) -> bool:
+def is_uploaded(folder: Path, repo: str, tag: str = "") -> bool:
     """Whether the Hub has this very checkpoint under its tag: the same adapter, not one of an earlier run.
 
-    Raises HubError; a repository that is not there has none.
+    `tag` is the folder's name unless it is given. Raises HubError.
     """
+    name = tag or folder.name
     names = {checkpoint.tag for checkpoint in list_remote_checkpoints(repo)}
-    return folder.name in names and remote_digest(repo, folder.name, _ADAPTER) == _digest(folder / _ADAPTER)
+    return name in names and remote_digest(repo, name, _ADAPTER) == _digest(folder / _ADAPTER)
 
 
 def missing_checkpoints(run_folder: Path, repo: str) -> list[Checkpoint]:
