@@ -22,10 +22,8 @@ MARKS = {
     ".md": [*"# |\n|\n\n|```|<!--|-->|[x](y)|**|> |---\n|\\".split("|"), "| a | b |\n|---|---|\n", "| 1 |"],
     ".html": [
         *"<p> </p> <h2> </h2> <table> <tr> <th> </table> <ul><li> <br> </style> &amp; &#0; <pre> <!-- <".split(),
+        *("<table><tr><th>A<th>B<tr><td rowspan=2>1<td>2", "<td rowspan=3>", "<td colspan=9>"),
         *(
-            "<table><tr><th>A<th>B<tr><td rowspan=2>1<td>2",
-            "<td rowspan=3>",
-            "<td colspan=9>",
             "<p hidden>",
             "<style>p{display:none}",
         ),
