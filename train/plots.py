@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_comparison", "plot_losses"]
 
 _SHARES = {"token_accuracy": "token accuracy", "f1": "answer F1", "exact": "exact match", "numeric": "numeric match"}
+_STYLES = ("-", "--", ":", "-.")
 # Weight of a new step in the smoothed loss.
 _SMOOTHING = 0.1
 
@@ -48,7 +49,7 @@ def plot_comparison(results: Sequence[Mapping[str, Any]], path: Path | None = No
     for number, run in enumerate(runs):
         colour = colours[number % 10]
         _line(losses, results, run, "loss", run, color=colour)
-        for style, key in zip(("-", "--", ":", "-."), measured, strict=False):
+        for style, key in zip(_STYLES, measured, strict=False):
             # With one run the colours tell the measures apart, with several the runs.
             tint = colours[measured.index(key)] if len(runs) == 1 else colour
             label = _SHARES[key] if len(runs) == 1 else f"{_SHARES[key]}, {run}"
@@ -59,7 +60,7 @@ def plot_comparison(results: Sequence[Mapping[str, Any]], path: Path | None = No
             for key in measured:
                 if result.get(key) is not None:
                     tint = colours[measured.index(key)] if len(runs) == 1 else "grey"
-                    shares.axhline(result[key], color=tint, linestyle="--", alpha=0.4)
+                    shares.axhline(result[key], color=tint, linestyle=_STYLES[measured.index(key)], alpha=0.4)
     if best is not None and results[best]["step"] is not None:
         losses.plot(results[best]["step"], results[best]["loss"], "*", color="black", markersize=14, label="best")
     _label(losses, "held-out loss (nats per answer token)")
@@ -87,6 +88,9 @@ def _figure(panels: int) -> tuple[Figure, list[Axes]]:
 
 
 def _label(axes: Axes, measure: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("optimizer step")
     axes.set_ylabel(measure)
     axes.grid(alpha=0.3)
