@@ -1,9 +1,9 @@
 """Answer text and hits to citations: each an exact span of a document, found by alignment and not by trust.
 
 A model is never asked where a claim comes from. Each sentence of the answer is compared with the sentences of the
-passages it was shown: a figure that the passage does not hold, or a negation on one side only, rules support out; what
-remains is the share of the sentence's terms that the passage covers, rare terms weighing more. A sentence that
-nothing covers has no citation, and is shown as unsupported.
+passages it was shown: a figure that the passage does not hold, or holds under another year, or a negation on one side
+only, rules support out; what remains is the share of the sentence's terms that the passage covers, rare terms weighing
+more. A sentence that nothing covers has no citation, and is shown as unsupported.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rag_core.records import AnswerSentence, Citation, Document, Hit
 from rag_core.sentences import STOP_WORDS, content_terms, sentence_spans, terms, years
+from rag_core.tablecells import figure_years, table_at
 
 __all__ = ["SUPPORT_THRESHOLD", "cite", "closest_sentence", "verify"]
 
@@ -34,7 +35,10 @@ _MARKER = re.compile(r"\[\d{1,3}\]")
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One to three neighbouring sentences of a passage, with the terms inside and those of its table header and headings."""
+    """One to three neighbouring sentences of a passage, with the terms inside and those of its table header and headings.
+
+    `columns` has the years above each figure of a table row.
+    """
 
     hit: Hit
     start: int
@@ -43,6 +47,7 @@ class _Candidate:
     around: frozenset[str]
     negated: bool
     sentences: int = 1
+    columns: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 def cite(answer: str, question: str, hits: Sequence[Hit]) -> tuple[tuple[Citation, ...], tuple[AnswerSentence, ...]]:
@@ -119,6 +124,7 @@ def _candidates(hits: Sequence[Hit], most: int = _MOST_SENTENCES) -> list[_Candi
                         around,
                         any(t in _NEGATIONS for t in inside),
                         last - index + 1,
+                        figure_years(document, start, end),
                     )
                 )
     return result
@@ -126,10 +132,8 @@ def _candidates(hits: Sequence[Hit], most: int = _MOST_SENTENCES) -> list[_Candi
 
 def _header_terms(document: Document, position: int) -> frozenset[str]:
     """Return the terms of the header of the table that holds `position`: the row's figures mean nothing without it."""
-    for table in document.tables:
-        if table.start <= position < table.end:
-            return frozenset(terms(document.text[table.header_start : table.header_end]))
-    return frozenset()
+    table = table_at(document, position)
+    return frozenset(terms(document.text[table.header_start : table.header_end])) if table else frozenset()
 
 
 def _weights(candidates: Iterable[_Candidate]) -> dict[str, float]:
@@ -164,6 +168,8 @@ def _best(
             continue
         if any(not _holds(figure, candidate, known, stated_years) for figure in figures):
             continue
+        if candidate.columns and not _fits_columns(figures, candidate, stated_years):
+            continue
         covered = sum(weight[term] for term in claims if term in figures or term in known) / total
         if covered < SUPPORT_THRESHOLD:
             continue
@@ -187,6 +193,16 @@ def _holds(figure: str, candidate: _Candidate, known: frozenset[str], stated_yea
         return figure in known
     # "a loss of 1,163" says of "(1,163)" what its bracket says.
     return f"-{figure}" in candidate.inside
+
+
+def _fits_columns(figures: set[str], candidate: _Candidate, stated_years: set[str]) -> bool:
+    """Tell whether the figures stand under the years that are stated, and each such year above one of the figures."""
+    above = stated_years & frozenset().union(*candidate.columns.values())
+    if not above:
+        return True
+    columns = (candidate.columns.get(figure) or candidate.columns.get(f"-{figure}") for figure in figures)
+    quoted = [named for named in columns if named]
+    return all(named & above for named in quoted) and (bool(quoted) or above <= candidate.inside)
 
 
 def _number(candidate: _Candidate, score: float, citations: list[Citation]) -> int:

@@ -76,6 +76,35 @@ def test_a_table_row_may_take_its_year_from_the_header_but_not_its_figures() -> 
     assert [citation.quote for citation in loss] == ["Costs | (300,000) | (290,500)"]
 
 
+NOTES = (
+    "In thousands | Note | 2023 | 2022 | 2021\nGross profit | | 172,770 | 150,010 | 136,260\n"
+    "Term loan, due 30 September 2026 | 14 | 42,000 | 48,000 | 54,000\nTotal assets |  | 388,505 | (359,515) | 350,190\n"
+)
+
+
+def supported_by_row(answer: str) -> bool:
+    table = Table(0, len(NOTES), 0, NOTES.index("\n"))
+    _, (sentence,) = cite(answer, "?", [make_hit(make_document(NOTES, tables=(table,)))])
+    return sentence.supported
+
+
+def test_a_figure_belongs_to_the_year_above_it() -> None:
+    assert supported_by_row("Gross profit was 172,770 in 2023.")
+    assert supported_by_row("Gross profit in 2021 was 136,260.")
+    assert supported_by_row("Total assets were 359,515 in 2022.")
+    assert supported_by_row("Gross profit was 172,770.")
+    assert supported_by_row("Gross profit rose from 150,010 in 2022 to 172,770 in 2023.")
+    assert not supported_by_row("Gross profit in 2021 was 172,770.")
+    assert not supported_by_row("Total assets were 388,505 in 2022.")
+
+
+def test_a_year_above_a_column_dates_its_figures_alone() -> None:
+    assert supported_by_row("The term loan is due in September 2026.")
+    assert supported_by_row("The term loan due in 2026 was 42,000.")
+    assert supported_by_row("The term loan due 2026 was 48,000 in 2022.")
+    assert not supported_by_row("The term loan is due in 2023.")
+
+
 def test_markers_that_a_model_writes_are_neither_needed_nor_trusted() -> None:
     (quotes,) = supported("The loan of EUR 50 million matures in June 2027 [7].")
     assert quotes == ("The loan of EUR 50 million matures in June 2027.",)
