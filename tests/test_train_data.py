@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_stand_in import HubStandIn, connect
 from train_models import embedded_folder, mistral_tokenizer, tiny_rows
 
 from train.batching import Plan
@@ -237,6 +238,20 @@ def test_parquet_and_json_hold_the_same_rows(tmp_path: Path, good: Path, encoder
         assert replace(report.sources[0], name="") == replace(expected.sources[0], name="")
 
 
+def test_a_data_set_on_the_hub_holds_them_too(
+    tmp_path: Path, good: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with HubStandIn() as server:
+        connect(monkeypatch, server, tmp_path / "home")
+        files = {"README.md": b"---\n---\n", "rows.json": json.dumps(tiny_rows(60)).encode()}
+        server.add_repo("someone/finance-rows", files, kind="dataset")
+        report, split = examine(settings_for(Path("someone/finance-rows")), encoder)
+        assert split == examine(settings_for(good), encoder)[1]
+        assert report.sources[0].name == "someone/finance-rows"
+        assert run(main, [CONFIG, "--set", "data.train=someone/missing"]) == 1
+    assert "someone/missing" in capsys.readouterr().err
+
+
 def test_a_row_is_shown_with_what_is_learnt(encoder: Encoder) -> None:
     item = encoder.encode(Row("What is a bond?", "", "A loan – 5%."))
     plain = marked_text(item, encoder, colour=False)
@@ -286,6 +301,7 @@ def test_the_command_ends_with_1_where_training_must_not_start(
     assert run(main, [CONFIG, "--set", f"data.train={path}"]) == 1
     shown = capsys.readouterr()
     assert "error: " in shown.out
+    assert "21 rows; columns instruction (text, int), input (text, missing), output, text not read" in shown.out
     assert shown.out.endswith("Training must not start: mend the errors first.\n")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from rag_core.terminal import plain
 from train.encoding import Encoder, Example, limited
 from train.errors import DataError, DiskError
-from train.findings import Part, Report
+from train.findings import Part, Report, Source
 from train.rows import COLUMNS, Split
 from train.settings import TrainSettings, load_settings
 from train.terminal import command_parser, note, run, write
@@ -89,8 +89,7 @@ def _shown(split: Split | None, number: int, settings: TrainSettings, encoder: E
 def _summary(report: Report, settings: TrainSettings) -> str:
     lines = []
     for source in report.sources:
-        columns = ", ".join(f"{name}{'' if name in COLUMNS else ' (not read)'}" for name in source.columns)
-        lines.append(f"{source.name}: {source.rows:,} rows; columns {columns}")
+        lines.append(f"{source.name}: {source.rows:,} rows; columns {_columns(source)}")
     if report.parts:
         lines.append("")
         lines.append(f"{'tokens':<18}{'least':>9}{'median':>9}{'95 %':>9}{'most':>9}")
@@ -112,6 +111,12 @@ def _summary(report: Report, settings: TrainSettings) -> str:
         )
         lines.append(f"run: {effort.steps:,} steps")
     return plain("\n".join(lines), keep="\n") + "\n"
+
+
+def _columns(source: Source) -> str:
+    """Return the columns, with their types where not all of their values are text."""
+    kinds = {name: "" if kind == "text" else f" ({kind})" for name, kind in source.columns.items()}
+    return ", ".join(f"{name}{kind}{'' if name in COLUMNS else ' not read'}" for name, kind in kinds.items())
 
 
 def _findings(report: Report) -> str:
