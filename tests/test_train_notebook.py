@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +102,61 @@ def test_the_profile_goes_by_the_cards(
     settings = names["settings"]
     assert (settings.optim.max_steps, settings.optim.epochs) == (5, 2.0)
     assert settings == load_settings(names["CONFIG"], [word for word in names["options"] if word != "--set"])
+
+
+@pytest.mark.parametrize(
+    ("cards", "old"),
+    [("Tesla P100-PCIE-16GB, 6.0, 16384", True), ("Tesla T4, 7.5, 15360\nTesla T4, 7.5, 15360", False)],
+)
+def test_only_old_cards_get_another_torch(
+    notebook: Any, tmp_path: Path, cards: str, old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no such card here: nvidia-smi says so, and what would be installed is written down."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{cards}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    asked: list[str] = []
+    names = {"INSTALL": True, "run": lambda *words: asked.append(" ".join(words)), "subprocess": subprocess, "sys": sys}
+    exec(code_cells(notebook)["install"], names)
+    assert len(names["cards"]) == cards.count("Tesla")
+    assert any("torch==" in command and "cu126" in command for command in asked) is old
+    assert any("uninstall" in command and "torchvision" in command for command in asked) is old
+    assert [command for command in asked if "train/requirements.txt" in command]
+
+
+def test_it_clones_where_there_is_no_repository(notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    (source / "train").mkdir(parents=True)
+    (source / "train" / "finetune.py").write_text("")
+    git = [
+        "git",
+        "-C",
+        str(source),
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@example.org",
+        "-c",
+        "commit.gpgsign=false",
+    ]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "Start"]):
+        subprocess.run([*git, *words], check=True)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    cell = code_cells(notebook)["repository"]
+    names: dict[str, Any] = {"REPOSITORY": source.as_uri(), "os": os, "shlex": shlex}
+    exec(cell, names)
+    assert Path.cwd() == work / "RagOptimize"
+    assert (Path.cwd() / "train" / "finetune.py").is_file()
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        names["run"](sys.executable, "-c", "raise SystemExit(3)")
+    # Once it is there it is taken as it is.
+    monkeypatch.chdir(work)
+    exec(cell, {"REPOSITORY": "nowhere", "os": os, "shlex": shlex})
+    assert Path.cwd() == work / "RagOptimize"
 
 
 @pytest.fixture(scope="module")
