@@ -1,10 +1,13 @@
-"""Bars of one colour with their values: what every benchmark draws."""
+"""Bars with their values: what every benchmark draws."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["bars"]
+__all__ = ["bars", "grouped_bars"]
+
+_SHADES = ("#12526e", "#4f93ad", "#a9cbd8")
 
 
 def bars(values: dict[str, float], title: str, path: Path) -> None:
@@ -23,6 +26,37 @@ def bars(values: dict[str, float], title: str, path: Path) -> None:
     axes.margins(x=0.12)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def grouped_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
+    """Draw for each panel (title: row: figure: value in [0, 1]) its rows, the first on top, one bar a figure."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    longest = max(len(rows) for rows in panels.values())
+    figure, grid = pyplot.subplots(
+        1, len(panels), figsize=(1.5 + 5 * len(panels), 0.75 * longest + 1.3), sharey=True, squeeze=False
+    )
+    for axes, (title, rows) in zip(grid[0], panels.items(), strict=True):
+        figures = list(next(iter(rows.values())))
+        height = 0.8 / len(figures)
+        for number, name in enumerate(figures):
+            places = [row + (number - (len(figures) - 1) / 2) * height for row in range(len(rows))]
+            values = [row[name] for row in rows.values()]
+            drawn = axes.barh(places, values, height, label=name, color=_SHADES[number % len(_SHADES)])
+            axes.bar_label(drawn, fmt="%.3f", padding=3, fontsize=7)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_xlim(0, 1.1)
+        axes.set_title(title)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    grid[0][0].invert_yaxis()
+    grid[0][-1].legend(loc="lower right", fontsize=8, frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
