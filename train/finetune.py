@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,26 +61,25 @@ def finetune(settings: TrainSettings, *, resume: bool = False) -> int:
     try:
         with _memory_explained(settings):
             trainer = _prepare(settings, accelerator, journal, start, uploader)
-            if trainer.finished:
-                journal.say(f"{settings.run.output} is finished: all {trainer.plan.total_steps} steps are done")
-                return 0
-            _stop_on_signal(trainer)
-            trainer.rehearse()
             if start:
-                # What was drawn for the rehearsal and before it must not move the random numbers.
                 trainer.resume(start.folder)
-            else:
-                trainer.evaluate()
-            trainer.run()
+            if not trainer.finished:
+                trainer.rehearse()
+                with _stopped_by_signals(trainer):
+                    trainer.run()
     finally:
         if uploader is not None:
             _finish_uploads(uploader, settings, journal)
         if accelerator.num_processes > 1:
             accelerator.end_training()
+    return _outcome(trainer, settings, journal)
+
+
+def _outcome(trainer: Trainer, settings: TrainSettings, journal: Any) -> int:
     if not trainer.finished:
         journal.say("Stopped after a checkpoint; the same command with --resume goes on")
         return 130
-    journal.say(f"Done. Next: python -m train.compare {settings.run.output}")
+    journal.say(f"All {trainer.plan.total_steps} steps are done. Next: python -m train.compare {settings.run.output}")
     return 0
 
 
@@ -183,12 +183,19 @@ def _write_settings(settings: TrainSettings) -> None:
         raise disk_error(path, error) from error
 
 
-def _stop_on_signal(trainer: Trainer) -> None:
+@contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C and a polite kill end the run after its current step, with a checkpoint."""
+
     def stop(*_: object) -> None:
         trainer.stop = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _uploader(settings: TrainSettings, journal: Any) -> Any:
@@ -206,24 +213,19 @@ def _finish_uploads(uploader: Any, settings: TrainSettings, journal: Any) -> Non
         journal.say(f"{len(left)} checkpoints are not on the Hub yet; python -m train.upload {settings.run.output}")
 
 
-def _memory_explained(settings: TrainSettings) -> Any:
-    """Return a context that turns exhausted memory into a DeviceError saying what to lower."""
-    from contextlib import contextmanager
+@contextmanager
+def _memory_explained(settings: TrainSettings) -> Iterator[None]:
+    """Turn exhausted memory into a DeviceError that says what to lower."""
+    import torch
 
-    @contextmanager
-    def explained() -> Any:
-        import torch
-
-        try:
-            yield
-        except torch.cuda.OutOfMemoryError as error:
-            raise DeviceError(
-                f"The card ran out of memory with batch.tokens {settings.batch.tokens}; --set batch.tokens="
-                f"{max(settings.data.max_tokens, settings.batch.tokens // 2)} --set batch.accumulation="
-                f"{settings.batch.accumulation * 2} learns the same in less; memory.kept_layers 0 helps too"
-            ) from error
-
-    return explained()
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceError(
+            f"The card ran out of memory with batch.tokens {settings.batch.tokens}; --set batch.tokens="
+            f"{max(settings.data.max_tokens, settings.batch.tokens // 2)} --set batch.accumulation="
+            f"{settings.batch.accumulation * 2} learns the same in less; memory.kept_layers=0 helps too"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -97,7 +97,6 @@ class Trainer:
         with torch.random.fork_rng(devices=forked):
             batches = self._eval_batches()[: 2 * self._accelerator.num_processes]
             self._evaluate(batches)
-            # With nothing left to do there is no step to rehearse.
             if not self.finished:
                 steps = (
                     self.plan.step(step, self._accelerator.process_index) for step in range(len(self.plan.epoch(0)))
@@ -110,6 +109,8 @@ class Trainer:
     def run(self) -> dict[str, float]:
         """Train to the end, or until `stop` is set; return the last scores. Raises TrainError, DiskError."""
         settings, total = self._settings.run, self.plan.total_steps
+        if not self._done:
+            self.evaluate()
         self._model.train()
         while not self.finished and not self.stop:
             values = self._step(self._done)

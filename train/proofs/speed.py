@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +136,7 @@ def _rows(rows: int, number: int) -> torch.Tensor:
 
 
 def _settings(variant: Variant) -> TrainSettings:
-    settings = settings_from(variant.changes or {}, variant.name)
-    return replace(settings, base=replace(settings.base, dtype=variant.dtype))  # type: ignore[arg-type]
+    return settings_from({**(variant.changes or {}), "base": {"dtype": variant.dtype}}, variant.name)
 
 
 def _our_step(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float]:
@@ -155,7 +154,7 @@ def _our_step(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float
     prepare_layers(model, settings.memory)
     losses = LossModel(model, dtype, settings.memory.loss_chunk_tokens).train()
     optimizer = create_optimizer(losses, settings.optim, device)
-    scaler = torch.amp.GradScaler("cuda", enabled=dtype is torch.float16)  # type: ignore[attr-defined]
+    scaler = torch.amp.GradScaler("cuda", enabled=dtype is torch.float16)
     trainable = [parameter for parameter in losses.parameters() if parameter.requires_grad]
 
     def step(ids: torch.Tensor) -> float:
@@ -177,23 +176,27 @@ def _our_step(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float
 
 def _plain(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float]:
     """Return a step as the libraries' documentation shows it."""
-    import bitsandbytes
+    import bitsandbytes.optim
+    import peft
     import torch
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     from train.base import load_base
 
+    documented: Any = peft
+    optimizers: Any = bitsandbytes.optim
     model: Any = load_base(weights, torch.bfloat16, torch.device("cuda", 0), quantization="nf4")
-    model = prepare_model_for_kbit_training(
+    model = documented.prepare_model_for_kbit_training(
         model, use_gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": False}
     )
     targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
-    lora = LoraConfig(r=16, lora_alpha=4, lora_dropout=0.05, bias="none", task_type="CAUSAL_LM", target_modules=targets)
+    lora = documented.LoraConfig(
+        r=16, lora_alpha=4, lora_dropout=0.05, bias="none", task_type="CAUSAL_LM", target_modules=targets
+    )
     torch.manual_seed(0)
-    model = get_peft_model(model, lora)
+    model = documented.get_peft_model(model, lora)
     model.get_output_embeddings().weight.requires_grad_(True)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = bitsandbytes.optim.PagedAdamW32bit(trainable, lr=1e-4, weight_decay=0.01)
+    optimizer = optimizers.PagedAdamW32bit(trainable, lr=1e-4, weight_decay=0.01)
     model.train()
 
     def step(ids: torch.Tensor) -> float:

@@ -39,14 +39,15 @@ def mistral_config(layers: int = 32, **changes: Any) -> Any:
 def write_random_weights(folder: Path, layers: int = 32, seed: int = 0, **changes: Any) -> Path:
     """Write the model unless it is there, and return its folder."""
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     if (folder / "config.json").is_file():
         return folder
     torch.manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.device(device):
-        model: Any = AutoModelForCausalLM.from_config(mistral_config(layers, **changes), dtype=torch.bfloat16)
+        create: Any = transformers.AutoModelForCausalLM
+        model = create.from_config(mistral_config(layers, **changes), dtype=torch.bfloat16)
     model.save_pretrained(str(folder))
     return folder
 
