@@ -147,6 +147,7 @@ def test_a_model_s_own_sampling_settings_do_not_make_it_sample(folder: Path, tmp
 
 def test_four_bits_are_taken_where_sixteen_do_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 2 * sum(weight_counts(folder).values()) + (2 << 30)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setattr(transformer, "free_gpu_bytes", lambda device: needed)
     assert transformer._short_of_memory(folder, "cuda:0") is False
     monkeypatch.setattr(transformer, "free_gpu_bytes", lambda device: needed - 1)
