@@ -320,11 +320,11 @@ def book_with_hidden_parts() -> bytes:
     return saved(book)
 
 
-def book_with_sheet(xml_rows: str, dimension: str = "A1:XFD1048576") -> bytes:
+def book_with_sheet(xml_rows: str, dimension: str = "A1:XFD1048576", after: str = "") -> bytes:
     """Return a workbook whose only sheet has the given rows as XML and claims the given dimension."""
     xml = (
         '<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
-        f'<dimension ref="{dimension}"/><sheetData>{xml_rows}</sheetData></worksheet>'
+        f'<dimension ref="{dimension}"/><sheetData>{xml_rows}</sheetData>{after}</worksheet>'
     )
     return repacked(book_of([["x"]]), {"xl/worksheets/sheet1.xml": xml.encode()})
 

@@ -34,6 +34,8 @@ LIMITS = LimitsConfig()
 JUNK = random.Random(7).randbytes(4_000)
 WORD, BOOK, PDF = hostile.word_of("Text."), hostile.book_of([["Text"]]), hostile.pdf_of("Text.")
 
+MERGES = "".join(f'<mergeCell ref="A{row}:A{row + 900}"/>' for row in range(1, 5_000))
+
 # Name of the file, its content, the error, and words that its message must hold.
 REFUSED: dict[str, tuple[str, bytes, type[DocumentError], str]] = {
     "zero bytes": ("a.txt", b"", EmptyDocumentError, "0 bytes"),
@@ -89,6 +91,14 @@ REFUSED: dict[str, tuple[str, bytes, type[DocumentError], str]] = {
         hostile.repacked(BOOK, {"xl/worksheets/sheet1.xml": b"<worksheet><sheetData><row"}),
         CorruptDocumentError,
         "Excel",
+    ),
+    "row beyond the last of a sheet": (
+        "a.xlsx",
+        hostile.book_with_sheet(
+            '<row r="1"><c r="A1"><v>1</v></c></row><row r="99999999"><c r="A99999999"><v>2</v></c></row>'
+        ),
+        CorruptDocumentError,
+        "cannot be read",
     ),
     "page tree in a loop": ("a.pdf", hostile.pdf_with_page_loop(), DocumentError, ""),
     "zip bomb": ("a.docx", hostile.zip_bomb("word/document.xml"), DocumentTooLargeError, "unpacks"),
@@ -167,6 +177,26 @@ SANITISED: dict[str, tuple[str, bytes, str, str]] = {
     "markdown comment": ("a.md", b"Shown\n\n<!-- SECRET\nSECRET -->\n\n[//]: # (SECRET)\n\nAlso", "Also", "SECRET"),
     "markdown element": ("a.md", b"Shown <span style='display:none'>SECRET</span> on", "on", "SECRET"),
     "hidden in pdf": ("a.pdf", hostile.pdf_with_hidden_text(), "White on blue", "SECRET"),
+    "white on a small ground in pdf": (
+        "a.pdf",
+        hostile.pdf_with_content(
+            b"0 0 0.6 rg 70 690 120 30 re f\n"
+            + hostile.pdf_line("Kept on blue", y=700, before="1 1 1 rg")
+            + hostile.pdf_line("SECRET beside", x=300, y=700)
+        ),
+        "Kept on blue",
+        "SECRET",
+    ),
+    "overlapping merges": (
+        "a.xlsx",
+        hostile.book_with_sheet(
+            '<row r="1"><c r="A1" t="inlineStr"><is><t>Label</t></is></c><c r="B1"><v>1</v></c></row>'
+            '<row r="2"><c r="B2"><v>2</v></c></row>',
+            after=f"<mergeCells>{MERGES}</mergeCells>",
+        ),
+        "Label | 2",
+        "None",
+    ),
     "actions in pdf": ("a.pdf", hostile.pdf_with_actions(), "Text of a page with actions", "alert"),
     "hidden in word": ("a.docx", hostile.word_with_hidden_text(), "Inserted.", "SECRET"),
     "hidden in excel": ("a.xlsx", hostile.book_with_hidden_parts(), "Revenue | 1234", "SECRET"),

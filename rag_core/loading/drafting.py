@@ -115,6 +115,8 @@ class Draft:
 
     def warn(self, text: str) -> None:
         """Add a line for the reader, once."""
+        if text in self.warnings:
+            return
         text = one_line(text)[:300]
         if text not in self.warnings and len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(text)

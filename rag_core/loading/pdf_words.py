@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from rag_core.loading.pdf_grounds import Grounds
+
 __all__ = ["LINE_BREAK_HYPHEN", "PageWords", "Word", "read_words"]
 
 # PDFium gives this for a hyphen that breaks a word at the end of a line.
@@ -34,9 +36,7 @@ _INVISIBLE_MODES = (3, 7)
 _SMALLEST_POINTS = 1.0
 _WHITE_FROM = 250
 _CLEAR_TO = 8
-_IMAGE, _TEXT_OBJECT, _PATH, _SHADING, _FORM = 3, 1, 2, 4, 5
-# To find what lies behind white letters, this many objects are looked at.
-_MOST_OBJECTS = 20_000
+_IMAGE = 3  # PDFium's number for the kind of object
 # Recognised text lies unseen over a picture of at least this share of the page.
 _SCAN_SHARE = 0.5
 
@@ -216,8 +216,8 @@ def _sorted_out(page: Any, found: list[_Found]) -> PageWords:
     if not seen and inside and _is_scan(page, bounds):
         seen, result.recognised = inside, True
     elif any(item.look.white for item in seen):
-        grounds = _grounds(page)
-        seen = [item for item in seen if not item.look.white or any(_holds(ground, item.box) for ground in grounds)]
+        grounds = Grounds(page)
+        seen = [item for item in seen if not item.look.white or grounds.hold(item.box)]
     result.hidden = len(found) - len(seen)
     directions = Counter(item.look.quarter for item in seen if item.look.quarter >= 0)
     quarter = directions.most_common(1)[0][0] if directions else 0
@@ -240,11 +240,6 @@ def _overlaps(box: tuple[float, ...], bounds: tuple[float, ...]) -> bool:
     return box[2] > bounds[0] and box[0] < bounds[2] and box[3] > bounds[1] and box[1] < bounds[3]
 
 
-def _holds(ground: tuple[float, ...], box: tuple[float, ...]) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return ground[0] <= x <= ground[2] and ground[1] <= y <= ground[3]
-
-
 def _is_scan(page: Any, bounds: tuple[float, ...]) -> bool:
     area = max(1.0, (bounds[2] - bounds[0]) * (bounds[3] - bounds[1]))
     for image in page.get_objects(filter=[_IMAGE], max_depth=3):
@@ -252,27 +247,3 @@ def _is_scan(page: Any, bounds: tuple[float, ...]) -> bool:
         if (right - left) * (top - bottom) >= _SCAN_SHARE * area:
             return True
     return False
-
-
-def _grounds(page: Any) -> list[tuple[float, ...]]:
-    """Return the boxes of all that white letters can be seen on: pictures, shadings, forms, and filled paths."""
-    boxes: list[tuple[float, ...]] = []
-    for count, item in enumerate(page.get_objects(max_depth=1)):
-        if count > _MOST_OBJECTS:
-            break
-        if item.type in (_IMAGE, _SHADING, _FORM) or (item.type == _PATH and _is_dark(item)):
-            boxes.append(item.get_bounds())
-    return boxes
-
-
-def _is_dark(path: Any) -> bool:
-    """Tell whether a path is filled with something other than white."""
-    import pypdfium2.raw as raw
-
-    mode, stroked = ctypes.c_int(), ctypes.c_int()
-    if not raw.FPDFPath_GetDrawMode(path.raw, mode, stroked) or not mode.value:
-        return False
-    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-    if not raw.FPDFPageObj_GetFillColor(path.raw, red, green, blue, alpha):
-        return True
-    return alpha.value > _CLEAR_TO and min(red.value, green.value, blue.value) < _WHITE_FROM

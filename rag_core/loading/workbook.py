@@ -16,9 +16,11 @@ from rag_core.loading.numberformats import format_value
 
 __all__ = ["read_workbook"]
 
-# A fill-down beyond this is a hostile or broken range rather than a label over some rows.
+# Rows of one merge, and of all: beyond, they are hostile or broken rather than labels over some rows.
 _MOST_MERGED_ROWS = 1_000
-_MOST_MERGES = 20_000
+_MOST_MERGES = 50_000
+# What a sheet can have; a file that claims more would keep its reader busy with rows that are not there.
+_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _STRICT = "{http://purl.oclc.org/ooxml/spreadsheetml/main}"
 _WHITE = ("FFFFFFFF", "00FFFFFF")
@@ -26,18 +28,17 @@ _WHITE = ("FFFFFFFF", "00FFFFFF")
 
 @dataclass(slots=True)
 class _Layout:
-    """What the sheet's own XML says beside its values: hidden rows, hidden column ranges, merges, and lost formulas.
+    """What the sheet's own XML says beside its values: hidden rows and columns, merges, and lost formulas.
 
-    Rows and columns are 1-based. `fill_down` maps (row, column) to the row whose value a merge shows there.
+    Rows and columns are 1-based. `fill_down` maps (row, column) to the row whose value a merge shows there; `filled` counts
+    all that merges wanted.
     """
 
     hidden_rows: set[int] = field(default_factory=set)
-    hidden_columns: list[tuple[int, int]] = field(default_factory=list)
+    hidden_columns: set[int] = field(default_factory=set)
     fill_down: dict[tuple[int, int], int] = field(default_factory=dict)
+    filled: int = 0
     uncomputed: int = 0
-
-    def hides(self, column: int) -> bool:
-        return any(first <= column <= last for first, last in self.hidden_columns)
 
 
 def read_workbook(data: bytes, draft: Draft) -> None:
@@ -109,7 +110,7 @@ def _row(
     """Return a row's cells as shown, without those hidden and the empty ones at its end."""
     row: list[str] = []
     for column, cell in enumerate(cells, start=1):
-        if layout.hidden_columns and layout.hides(column):
+        if column in layout.hidden_columns:
             if cell.value is not None:
                 draft.warn("Left out hidden columns")
             continue
@@ -159,11 +160,15 @@ def _read_layout(archive: zipfile.ZipFile, path: str) -> _Layout:
                     layout.uncomputed += element.get("t") != "str"
                 continue
             if name == "row":
-                if element.get("hidden") in ("1", "true") and (element.get("r") or "").isdigit():
-                    layout.hidden_rows.add(int(element.get("r")))
+                number = int(element.get("r") or 0)
+                if number > _MOST_ROWS:
+                    raise ValueError("a row beyond the last that a sheet can have")
+                if element.get("hidden") in ("1", "true"):
+                    layout.hidden_rows.add(number)
             elif name == "col":
                 if element.get("hidden") in ("1", "true"):
-                    layout.hidden_columns.append((int(element.get("min")), int(element.get("max"))))
+                    last = min(int(element.get("max")), _MOST_COLUMNS)
+                    layout.hidden_columns.update(range(int(element.get("min")), last + 1))
             else:
                 _add_merge(layout, element.get("ref") or "")
             element.clear()
@@ -177,8 +182,9 @@ def _add_merge(layout: _Layout, reference: str) -> None:
     from openpyxl.utils import range_boundaries
 
     first_column, first_row, _, last_row = range_boundaries(reference)
-    if None in (first_column, first_row, last_row) or len(layout.fill_down) > _MOST_MERGES:
+    if None in (first_column, first_row, last_row) or layout.filled > _MOST_MERGES:
         return
     if 0 < int(last_row or 0) - int(first_row or 0) < _MOST_MERGED_ROWS:
+        layout.filled += int(last_row or 0) - int(first_row or 0)
         for row in range(int(first_row or 0), int(last_row or 0) + 1):
-            layout.fill_down[row, int(first_column or 0)] = int(first_row or 0)
+            layout.fill_down.setdefault((row, int(first_column or 0)), int(first_row or 0))
