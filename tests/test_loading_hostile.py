@@ -363,7 +363,7 @@ def test_the_limit_of_time_kills_the_worker(tmp_path: Path) -> None:
 
     with pytest.raises(DocumentTooLargeError, match=r"longer than 1\.5 seconds"):
         load_document(long_pdf(tmp_path), replace(LIMITS, parse_seconds=1.5), on_progress=hang)
-    assert hung
+    # On a slow machine the time may be up before the first page: the worker must be gone all the same.
     assert workers() == []
     assert not any(psutil.pid_exists(pid) for pid in hung)
 
