@@ -118,7 +118,7 @@ def test_faults_of_rows_are_counted_and_named(tmp_path: Path, encoder: Encoder) 
 
 
 def test_wrong_columns_forbid_training(tmp_path: Path, encoder: Encoder) -> None:
-    rows = [*tiny_rows(20), {"instruction": "q", "output": 5}, {"question": "q", "output": "a"}]
+    rows = [*tiny_rows(20), {"instruction": "q", "output": 5}, {"question": "q", "output": "a"}, row("", "empty")]
     report, split = examine(settings_for(write_rows(tmp_path / "rows.jsonl", rows)), encoder)
     assert not report.passed
     assert split is None

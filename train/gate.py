@@ -43,7 +43,8 @@ def examine(
     try:
         split = load_split(settings.data)
     except DataError as error:
-        if not findings or findings[-1].severity != "error":
+        # Wrong columns are told already, and all of them.
+        if not any(finding.severity == "error" for finding in findings):
             findings.append(Finding("error", str(error), "add rows, or name another source"))
         return Report(sources, (), 0, 0, None, _sorted(findings)), None
     overlap = _overlap(read[0][1], split, bool(settings.data.eval))
