@@ -182,6 +182,8 @@ class FolderKeeper:
         while True:
             with self._lock, self._folder.vectors_locked(exclusive=True):
                 done = next(batches, None)
+                if done is None and store:
+                    store.blank_unused()
             if done is None:
                 return
             yield done
@@ -266,9 +268,11 @@ class FolderKeeper:
                 return self._store
             first = self._store is None
             self.close()
-            with self._folder.vectors_locked(exclusive=False):
+            # Exclusive, because Chroma writes files when it is opened.
+            with self._folder.vectors_locked(exclusive=True):
                 generation, state = self._folder.generation(), self._folder.state() or state
                 self._store = VectorStore(self._folder.root / state.vectors)
+                self._store.blank_unused()
                 self._store_name, self._store_generation = state.vectors, generation
             if first:
                 self._sweep(writing)

@@ -7,8 +7,10 @@ of its own, because the shared one gives no memory back before the last of its c
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -129,6 +131,21 @@ class VectorStore:
             with self._lock, _translated(self._folder):
                 self._opened().delete([str(key) for key in keys[start : start + 5_000]])
 
+    def blank_unused(self) -> None:
+        """Write zeros where the files of the graph hold no vector; in a folder that nobody else changes meanwhile.
+
+        The library writes whole buffers as it got them from the process: what is beyond the last vector is memory that
+        was used before, and may hold text of a document that was removed.
+        """
+        if self._folder is not None:
+            with self._lock, _translated(self._folder):
+                # The files are written at the first search after opening or adding, and then not again before the next.
+                found = self._opened().get(limit=1, include=["embeddings"])
+                if found["ids"]:
+                    self._opened().similarity_search_by_vector(np.asarray(found["embeddings"][0]).tolist(), 1)
+                for path in self._folder.glob("*/header.bin"):
+                    _blank_beyond(path, path.with_name("data_level0.bin"))
+
     def close(self) -> None:
         """Give back memory and files; a store in memory is gone. May be called twice."""
         with self._lock:
@@ -151,10 +168,30 @@ def rewrite(store: VectorStore, folder: Path, keep: Sequence[WindowKey]) -> Vect
             if found:
                 for _ in fresh.add(list(found), np.stack(list(found.values()))):
                     pass
+        fresh.blank_unused()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return fresh
+
+
+# The header of hnswlib's files: version, then offset, capacity, count and size of the elements, and more of the graph.
+_HEADER = struct.Struct("<i6QiI3QdQ")
+
+
+def _blank_beyond(header: Path, data: Path) -> None:
+    """Zero the elements of `data` that are beyond the count in `header`; files of another build are left alone."""
+    content = header.read_bytes()
+    if len(content) != _HEADER.size or not data.is_file():
+        return
+    version, _, capacity, count, size, *_ = _HEADER.unpack(content)
+    length = data.stat().st_size
+    if version == 1 and length == capacity * size and count < capacity:
+        with data.open("r+b") as file:
+            file.seek(count * size)
+            file.write(bytes(length - count * size))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class _GivenVectors:
