@@ -37,9 +37,10 @@ __all__ = [
     "release",
 ]
 
-# One bfloat16 keeps 8 bits: each rounded weight is off by at most 2^-9 of itself, at random, so the sums of a layer are
-# off by a few thousandths and the logits by hundredths. Measured on SmolLM2-135M, where every weight is rounded, see
-# README.md; a lost head or a wrong scale moves the mean KL a hundred times further.
+# A bfloat16 keeps 8 bits, so a rounded weight is off by up to 2^-9 of itself, at random, and logits by hundredths. On
+# SmolLM2-135M, where every weight is rounded, that is a mean KL of 0.00014 (largest 0.0015) computed in float32. Computed
+# in bfloat16 the activations are rounded as well, on both sides: 0.0019 (largest 0.040), and 0.9966 of the decided first
+# choices agree. A fine-tune moves the base by 0.05 and more; a lost head or a wrong scale is a good part of that.
 MEAN_KL = 0.005
 MAX_KL = 0.25
 TOP1_AGREEMENT = 0.99

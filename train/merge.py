@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         python -m train.merge runs/mistral-7b-finance --push owner/finance-mistral-7b   # needs HF_TOKEN
         python -m train.merge owner/finance-checkpoints@step-000400 --base models/Mistral-7B-Instruct-v0.1
         python -m train.merge runs/smollm2-cpu --text held_out.jsonl --dtype float32
-        RAG_MODEL=runs/smollm2-cpu/merged/step-000040 python -m rag_core ask report.pdf "What was revenue?"
+        RAG_MODEL=runs/smollm2-cpu/merged/SmolLM2-135M-Instruct-step-000040 python -m rag_core ask report.pdf "What was revenue?"
         """,
         "The gate compares merged and unmerged model on held-out text. KL is in nats a token.",
     )
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", default=defaults.checkpoint, metavar="WHICH", help="best, last or a step (best)"
     )
     parser.add_argument("--base", default="", metavar="FOLDER", help="the base in full precision (the run's own)")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the result (RUN/merged/step-N)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the result (RUN/merged/BASE-step-N)")
     parser.add_argument("--dtype", choices=DTYPES, default=defaults.dtype, help="type of the merged weights (bfloat16)")
     parser.add_argument("--push", default="", metavar="REPO", help="owner/name to upload to once the gate has passed")
     parser.add_argument("--public", action="store_true", help="create that repository as a public one")

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag_core.config import GenerationConfig
+from rag_core.policy import policy_for
+from train.checkpoint import CHECKPOINTS, require_same_base
 from train.equivalence import Figures, Limits, device_of
 from train.errors import DataError, DiskError, EquivalenceError, TrainError
 from train.manifest import MANIFEST, Manifest, file_hashes, inputs_of, read_manifest
@@ -36,7 +39,7 @@ _SMALL_FILES_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class MergeRequest:
-    """What to merge, and how. `output` None: RUN/merged/step-N; `text` None: the run's held-out rows.
+    """What to merge, and how. `output` None: RUN/merged/BASE-step-N; `text` None: the run's held-out rows.
 
     `positions` is about how many tokens the gate compares; `gate_dtype` is `auto` or one of DTYPES.
     """
@@ -70,7 +73,6 @@ class Merged:
 def merge_run(request: MergeRequest, on_progress: Callable[[str], None] = note) -> Merged:
     """Merge, prove, put into place and push; what is there already is not made or pushed again. Raises TrainError."""
     from train.base import base_folder
-    from train.checkpoint import require_same_base
     from train.selecting import select_checkpoint
 
     if request.push:
@@ -84,6 +86,8 @@ def merge_run(request: MergeRequest, on_progress: Callable[[str], None] = note) 
     base = base_folder(replace(settings, model=request.base, revision="") if request.base else settings)
     require_same_base(checkpoint, base)
     output = request.output or _default_output(request.run, checkpoint)
+    for name in filter(None, (output.name, request.push)):
+        _warn_of_name(checkpoint, name, on_progress)
     inputs = inputs_of(base, checkpoint, request.dtype)
     on_progress(f"step {checkpoint.step} of {request.run} over {base.name}")
     held = _finished(output, inputs)
@@ -98,15 +102,30 @@ def merge_run(request: MergeRequest, on_progress: Callable[[str], None] = note) 
 
 
 def _default_output(run_name: str, checkpoint: Checkpoint) -> Path:
+    """Return where a merge goes. The base's name is in it: the chat tells by the name how to instruct a model."""
     folder = Path(run_name).expanduser()
-    name = f"step-{checkpoint.step:06d}"
+    name = f"{_served_name(checkpoint)}-step-{checkpoint.step:06d}"
     if not folder.is_dir():
         return Path("merged") / f"{run_name.partition('@')[0].replace('/', '--')}-{name}"
     # The folder of a checkpoint stands in RUN/checkpoints; a merge inside it would change what it is made from.
     if folder.resolve() == checkpoint.folder.resolve():
         above = folder.resolve().parent
-        return (above.parent if above.name == "checkpoints" else above) / "merged" / folder.resolve().name
+        return (above.parent if above.name == CHECKPOINTS else above) / "merged" / name
     return folder / "merged" / name
+
+
+def _served_name(checkpoint: Checkpoint) -> str:
+    return Path(str(checkpoint.base.get("model", "model"))).name
+
+
+def _warn_of_name(checkpoint: Checkpoint, name: str, on_progress: Callable[[str], None]) -> None:
+    """Tell where the chat would take the model for one of another size than it was trained as."""
+    config = GenerationConfig()
+    if policy_for(name, config) != policy_for(str(checkpoint.base.get("model", "")), config):
+        on_progress(
+            f"The chat tells a model's size by its name, and {name} hides it: it would be instructed otherwise than it "
+            f"was trained; have {_served_name(checkpoint)} in the name"
+        )
 
 
 def _finished(output: Path, inputs: dict[str, Any]) -> Manifest | None:
