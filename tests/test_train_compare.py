@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from hub_stand_in import WRITE_TOKEN, HubStandIn, child_environment, connect
+from train_models import tiny_base, tiny_rows
 
-from tests.train_models import tiny_base, tiny_rows
 from train import comparison
 from train.answers import generate_answers
 from train.base import load_base

@@ -16,8 +16,12 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from hub_stand_in import DROP, READ_TOKEN, WRITE_TOKEN, HubStandIn, child_environment, connect
+from train_models import tiny_base, tiny_rows
 
+from train import finetune
+from train.checkpoint import list_checkpoints
 from train.errors import DiskError, HubError
 from train.hub import (
     BEST_TAG,
@@ -31,8 +35,11 @@ from train.hub import (
     translated_hub,
 )
 from train.hub_errors import hub_error, wait_asked
+from train.journal import read_journal
 from train.settings import TrainSettings
+from train.trainer import Trainer
 from train.upload import Uploader, backoff_seconds, is_uploaded, missing_checkpoints
+from train.upload import main as upload_main
 
 ROOT = Path(__file__).parent.parent
 REPO = "someone/finance"
@@ -398,21 +405,23 @@ def test_a_checkpoint_that_waits_goes_up_before_the_next_one(hub: HubStandIn, tm
     assert [commit.message.split()[-1] for commit in hub.repo(REPO).commits[1:]] == ["200", "400"]
 
 
-def test_the_end_of_training_cuts_waits_short_and_gives_up_soon(hub: HubStandIn, tmp_path: Path) -> None:
-    heard = Heard()
-    waiting = threading.Event()
+def test_the_end_of_training_cuts_waits_short_and_gives_up_soon(
+    hub: HubStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.upload._LAST_WAIT_SECONDS", 0.0)
+    failed = threading.Event()
 
     class Watched(Heard):
         def note(self, event: str, step: int, **values: Any) -> None:
-            heard.note(event, step, **values)
-            waiting.set()
+            super().note(event, step, **values)
+            failed.set()
 
-    uploader = Uploader(REPO, journal=Watched())
+    heard = Watched()
+    uploader = Uploader(REPO, journal=heard)
     hub.fail("create", 503, times=1_000, Retry_After="3600")
     folder = write_checkpoint(tmp_path, 200)
     uploader.add(folder, 200)
-    waiting.wait()
-    uploader._sleep = lambda seconds: None
+    failed.wait()
     # It waits for an hour, as it was asked; the end wakes it, and it tries three times more.
     assert uploader.close(timeout=None) == [folder]
     assert [event.get("retry_seconds") for event in heard.events] == [3600.0] * 3 + [None]
@@ -465,6 +474,87 @@ def test_a_tag_of_an_earlier_run_is_not_this_checkpoint(hub: HubStandIn, tmp_pat
     push_folder(new, REPO, "new", tag=new.name, replaces="training.json")
     assert is_uploaded(new, REPO)
     assert not is_uploaded(old, REPO)
+
+
+# Training with uploads -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config of three steps over a tiny base, each with a checkpoint."""
+    folder = tmp_path_factory.mktemp("training")
+    tiny_base(folder / "tiny", tied=True)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tiny_rows(20)), encoding="utf-8")
+    settings = {
+        "base": {"model": str(folder / "tiny"), "quantization": "none"},
+        "data": {"train": str(folder / "rows.jsonl"), "eval_rows": 4, "max_tokens": 256},
+        "optim": {"name": "adamw", "learning_rate": 0.003, "max_steps": 3},
+        "batch": {"tokens": 512},
+        "run": {"save_every": 1, "log_every": 1, "hub_repo": REPO},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return folder / "config.yaml"
+
+
+def train_it(config: Path, run: Path, *changes: str) -> list[float]:
+    """Train, which must succeed; return the loss of each step."""
+    words = [word for change in (f"run.output={run}", *changes) for word in ("--set", change)]
+    assert finetune.main([str(config), *words]) == 0
+    return [event["loss"] for event in read_journal(run) if event["event"] in ("step", "eval")]
+
+
+@pytest.fixture(scope="module")
+def losses(config: Path) -> list[float]:
+    """The losses of a run without the Hub."""
+    return train_it(config, config.parent / "alone", "run.hub_repo=''")
+
+
+STEPS = ["step-000001", "step-000002", "step-000003"]
+
+
+def test_training_goes_on_through_faults_of_the_hub(
+    hub: HubStandIn, config: Path, losses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.upload.backoff_seconds", lambda tries, asked: 0.0)
+    # Two tries of the first checkpoint fail: no more than are left to it where training ends before it is up.
+    for endpoint, how, times in (("commit", 503, 1), ("lfs_upload", DROP, 3), ("tag", 500, 1)):
+        hub.fail(endpoint, how, times)
+    assert train_it(config, tmp_path / "run", "run.keep=1") == losses
+    assert sorted(hub.repo(REPO).tags) == STEPS
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == STEPS[2:]
+    uploads = [event for event in read_journal(tmp_path / "run") if event["event"] == "upload"]
+    assert [event["revision"] for event in uploads if "revision" in event] == STEPS
+    # The broken connections were passed by the client itself.
+    assert len([event for event in uploads if "error" in event]) == 2
+
+
+def test_a_hub_that_vanishes_costs_nothing_and_the_rest_is_sent_later(
+    hub: HubStandIn,
+    config: Path,
+    losses: list[float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("train.upload.backoff_seconds", lambda tries, asked: 0.0)
+    saved = Trainer.save
+
+    def save(trainer: Trainer) -> None:
+        hub.stop()
+        saved(trainer)
+
+    monkeypatch.setattr(Trainer, "save", save)
+    run = tmp_path / "run"
+    assert train_it(config, run, "run.keep=1") == losses
+    shown = capsys.readouterr()
+    assert f"3 checkpoints are not on the Hub yet; python -m train.upload {run}" in shown.err
+    assert WRITE_TOKEN not in shown.out + shown.err
+    assert [found.folder.name for found in list_checkpoints(run)] == STEPS
+    with HubStandIn() as later:
+        connect(monkeypatch, later, tmp_path / "home")
+        assert upload_main([str(run)]) == 0
+        assert sorted(later.repo(REPO).tags) == STEPS
+    assert [found.folder.name for found in list_checkpoints(run)] == STEPS
 
 
 # The command ---------------------------------------------------------------------------------------------------------
