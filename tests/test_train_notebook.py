@@ -183,7 +183,6 @@ def executed(notebook: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
         "STEPS": "3",
         "ROWS": "4",
         "ANSWERS": "1",
-        "MERGED": str(folder / "merged"),
         "REFRESH_SECONDS": "2",
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -219,7 +218,7 @@ def test_all_of_it_runs(executed: tuple[Any, Path]) -> None:
     assert "20 rows" in outputs(executed, "data")
     events = read_journal(folder / "run")
     assert [event["step"] for event in events if event["event"] == "step"] == [1, 2, 3]
-    assert "Done." in outputs(executed, "train")
+    assert "step 3/3" in outputs(executed, "train")
     assert {path.name for path in (folder / "run" / "checkpoints").iterdir()} == {"step-000002", "step-000003"}
 
 
@@ -236,7 +235,7 @@ def test_the_merged_model_answers(executed: tuple[Any, Path]) -> None:
 
     _, folder = executed
     assert "best by loss" in outputs(executed, "compare")
-    model = AutoModelForCausalLM.from_pretrained(str(folder / "merged"))
+    model = AutoModelForCausalLM.from_pretrained(str(folder / "run" / "merged" / "base-finance"))
     assert model.config.tie_word_embeddings is False
     # A base with random weights says nothing of sense: then the closest passage of the document is quoted.
     assert outputs(executed, "ask").strip()
