@@ -31,6 +31,7 @@ from train.modelling import add_adapters
 from train.plots import plot_losses
 from train.rows import Row, load_split
 from train.scoring import TokenScores, exact_match, score_answers, score_examples, token_f1
+from train.selecting import select_checkpoint
 from train.settings import BatchSettings, TrainSettings, dump_settings, settings_from
 from train.stepping import LossModel
 from train.terminal import run as run_command
@@ -363,6 +364,9 @@ def test_a_run_is_compared_and_its_best_named_recorded_and_drawn(
     assert found["results"][2]["f1"] > found["results"][0]["f1"]
     best = json.loads((run / "best.json").read_text(encoding="utf-8"))
     assert (best["step"], best["by"], best["folder"]) == (2, "loss", "checkpoints/step-000002")
+    # The scores that training noted say otherwise; merging takes what was compared.
+    assert min(list_checkpoints(run), key=lambda checkpoint: checkpoint.scores["loss"]).step == 3
+    assert select_checkpoint(str(run), "best").step == 2
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
     answers = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [set(answer["answers"]) for answer in answers] == [{"base", *(f"{run} step {n}" for n in (1, 2, 3))}] * 3
@@ -477,6 +481,7 @@ def test_a_run_whose_old_checkpoints_are_on_the_hub_alone(
     assert hub.repo(REPO).tags["best"] == hub.repo(REPO).tags["step-000002"]
     best = json.loads((kept / "best.json").read_text(encoding="utf-8"))
     assert (Path(best["folder"]) / "adapter_model.safetensors").is_file()
+    assert select_checkpoint(str(kept), "best").step == 2
     capsys.readouterr()
     hub.stop()
     assert run_command(main, [*arguments, "--no-tag"]) == 0

@@ -20,8 +20,9 @@ _REPO = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
 
 
 def select_checkpoint(run: str, wanted: str) -> Checkpoint:
-    """Return the checkpoint of `run` that `wanted` (`best`, `last` or a step) names; `best` has the least held-out loss.
+    """Return the checkpoint of `run` that `wanted` (`best`, `last` or a step) names.
 
+    `best` is what train.compare recorded, else the one with the least held-out loss while training.
     `run` is a folder of a run or of a checkpoint, or `owner/name[@revision]` on the Hub. A folder that an older
     notebook left, with an adapter and a head alone, counts as a checkpoint of step 0.
     Raises CheckpointError, HubError, SettingsError.
@@ -43,10 +44,21 @@ def select_checkpoint(run: str, wanted: str) -> Checkpoint:
             steps = ", ".join(str(item.step) for item in found)
             raise CheckpointError(f"{run} holds no checkpoint of step {wanted}; it has {steps}")
         return named[0]
+    if wanted == "best" and (recorded := _recorded_best(folder)) is not None:
+        return recorded
     scored = [item for item in found if item.scores.get("loss") is not None]
     if wanted == "last" or not scored:
         return found[-1]
     return min(scored, key=lambda item: (item.scores["loss"], item.step))
+
+
+def _recorded_best(run: Path) -> Checkpoint | None:
+    """Return the checkpoint that RUN/best.json names, None where there is none, or it is gone."""
+    try:
+        place = run / json.loads((run / "best.json").read_text(encoding="utf-8"))["folder"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return read_checkpoint(place) if place.is_dir() else None
 
 
 def _revision(repo: str, wanted: str) -> str:
