@@ -216,8 +216,8 @@ def _process(code: str, cache: str) -> tuple[float, float]:
     return time.perf_counter() - started, float(done.stderr.strip().splitlines()[-1])
 
 
-def report(figures: dict[str, dict[str, float]], out: Path) -> None:
-    """Print the table, write JSON and the picture."""
+def report(figures: dict[str, dict[str, float]], load: float, out: Path) -> None:
+    """Print the table, write JSON and the picture. `load` is the number of other processes that wanted to run before."""
     from bench.pictures import bars
 
     for name, pair in figures.items():
@@ -230,7 +230,10 @@ def report(figures: dict[str, dict[str, float]], out: Path) -> None:
         print(f"{name:<32} ours {pair['ours']:>9.3f}   plain {pair['plain']:>9.3f}   ratio {better:>6.2f}")
     out.mkdir(parents=True, exist_ok=True)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    document = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "figures": figures}
+    if load > 0.5:
+        # Threads that wait for each other suffer most from neighbours, so even ratios are not those of a quiet machine.
+        print(f"The load was {load:.1f} before the first measurement: these figures are those of a busy machine.")
+    document = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "load_before": load, "figures": figures}
     (out / "latency.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     bars(
         {name: pair["ratio"] for name, pair in figures.items() if "share" not in name},
@@ -245,9 +248,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
+    load = round(os.getloadavg()[0], 2)
     figures = measure(options.repeats)
     figures.update(starts())
-    report(figures, options.out)
+    report(figures, load, options.out)
 
 
 if __name__ == "__main__":
