@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from train import merge, terminal
 from train.base import load_base
 from train.checkpoint import Checkpoint
 from train.encoding import Encoder, Example
-from train.equivalence import Figures, Limits, chosen_examples, compare, load_strictly, reference
+from train.equivalence import Figures, Limits, chosen_examples, compare, gate_dtype, load_strictly, reference
 from train.errors import BaseModelError, CheckpointError, DiskError, EquivalenceError, HubError, SettingsError
 from train.heads import HEAD_FILE, HEAD_KEY, LEGACY_HEAD_FILE, load_head, untie
 from train.hub import push_folder
@@ -678,18 +680,71 @@ def test_a_missing_token_is_told_before_the_work(tied: Made, tmp_path: Path, mon
     assert not (tmp_path / "out").exists()
 
 
+# The model in 4 bits
+
+
+def narrow_base(folder: Path) -> Path:
+    """A tiny base whose sizes are whole blocks of NF4: bitsandbytes takes no others on a CPU."""
+    from transformers import AutoConfig, LlamaForCausalLM
+
+    config = AutoConfig.from_pretrained(str(tiny_base(folder, tied=True, kind="llama")))
+    config.intermediate_size = 128
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+def test_the_drift_from_the_4_bit_model_is_reported(tmp_path: Path):
+    made = make(tmp_path, narrow_base(tmp_path / "base"), quantization="nf4", head_shift=3.0)
+    gate = made.outcome.gate
+    quantized, merged = Figures.from_dict(gate["quantized"]), Figures.from_dict(gate["merged"])
+    assert quantized.positions == merged.positions
+    # Four bits are far coarser than the rounding to bfloat16, and no gate.
+    assert quantized.mean_kl > 10 * merged.mean_kl
+    assert "4-bit model in training" in (made.merged / "README.md").read_text(encoding="utf-8")
+    without = merge_run(made.request(output=tmp_path / "without", drift=False), silent)
+    assert without.gate["quantized"] is None
+
+
+def test_4_bits_that_cannot_run_are_told_and_stop_nothing(
+    mistral: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = make_run(tmp_path / "run", str(mistral.base), quantization="nf4")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "bitsandbytes" else find_spec(name, *more)
+    )
+    said: list[str] = []
+    outcome = merge_run(mistral.request(run=str(run)), said.append)
+    assert outcome.gate["quantized"] is None
+    assert any("not measured" in line and "pip install bitsandbytes" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("weights", "output", "expected"),
+    [
+        (1_000_000, torch.bfloat16, torch.float32),
+        (7_300_000_000, torch.bfloat16, torch.bfloat16),
+        (7_300_000_000, torch.float16, torch.bfloat16),
+        (7_300_000_000, torch.float32, torch.bfloat16),
+    ],
+)
+def test_the_gate_stays_within_its_memory(weights: int, output: torch.dtype, expected: torch.dtype):
+    assert gate_dtype(weights, output, CPU) == expected
+
+
 # The embedded model
 
 
+@pytest.mark.timeout(1200)
 def test_the_embedded_model_merges_and_answers(tmp_path: Path):
-    """Real weights, trained in 4 bits by the config: gate, drift, and the chat over the merged folder."""
-    run = make_run(tmp_path / "run", "embedded", quantization="nf4", strength=0.01, head_shift=0.01)
+    """Real weights, tied in the base: through the gate, and the chat over the merged folder."""
+    run = make_run(tmp_path / "run", "embedded", strength=0.01, head_shift=0.01)
     rows = write_rows(tmp_path / "rows.jsonl", 1)
     outcome = merge_run(MergeRequest(str(run), device="cpu", text=str(rows), positions=1), silent)
     assert outcome.folder.name == "SmolLM2-135M-Instruct-step-000020"
     assert Encoder(outcome.folder, outcome.folder.name).policy == Encoder(embedded_folder(), "135m").policy
-    quantized = outcome.gate["quantized"]
-    assert quantized["mean_kl"] > 10 * outcome.gate["merged"]["mean_kl"]
     document = tmp_path / "note.md"
     document.write_text("Alder Rail reported revenue of 412 million dollars in 2023.", encoding="utf-8")
     config = RagConfig().with_setting("generation.model", str(outcome.folder))

@@ -48,6 +48,8 @@ LOSS_DIFFERENCE = 0.01
 # Nats by which the reference prefers its first choice to its second: closer ones may change places by rounding alone.
 # In bfloat16 logits between 16 and 32 stand 0.125 apart.
 DECIDED_MARGIN = 0.25
+# Most memory that the gate takes on a CPU of its own accord, as the merge promises.
+CPU_BYTES = 20_000_000_000
 # Logits compared at once.
 _CHUNK = 256
 
@@ -144,16 +146,19 @@ def chosen_examples(examples: Iterable[Example], positions: int) -> tuple[Exampl
 
 
 def gate_dtype(weights: int, output: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the type to compute in: float32 where a model of so many weights fits, else the output's own.
+    """Return the type to compute in: float32 where a model of so many weights fits, else 16 bits.
 
     In float32 the figures show the rounding of the merged weights alone.
     """
     import psutil
     import torch
 
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else min(psutil.virtual_memory().available, CPU_BYTES)
     # A third more than the weights: activations, logits and what the allocator keeps.
-    return torch.float32 if weights * 4 * 4 / 3 < free else output
+    if weights * 4 * 4 / 3 < free:
+        return torch.float32
+    return output if output.itemsize == 2 and on_gpu else torch.bfloat16
 
 
 def reference(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.checkpoint import STATE, Checkpoint
+from train.checkpoint import Checkpoint
 
 __all__ = ["MANIFEST", "Manifest", "file_hashes", "git_blob_id", "inputs_of", "read_manifest"]
 
@@ -33,9 +33,9 @@ class Manifest:
         (folder / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     def describes(self, folder: Path) -> bool:
-        """Whether the files of `folder` are the ones that were written: none missing, changed or added."""
-        present = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
-        return present.keys() == self.outputs.keys() and file_hashes(present.values()) == self.outputs
+        """Whether the files that were written are in `folder` still, unchanged; what someone added does not count."""
+        present = [folder / name for name in self.outputs if (folder / name).is_file()]
+        return len(present) == len(self.outputs) and file_hashes(present) == self.outputs
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -63,7 +63,7 @@ def inputs_of(base: Path, checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
         "checkpoint": {
             "step": checkpoint.step,
             "prompt_version": checkpoint.prompt_version,
-            "files": file_hashes(path for path in own if path.name != STATE and not path.name.startswith(".")),
+            "files": file_hashes(path for path in own if not path.name.startswith(".")),
         },
     }
 

@@ -23,6 +23,7 @@ _TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
+# The newer and the older name.
 _TYPE_KEYS = ("dtype", "torch_dtype")
 
 
@@ -43,8 +44,9 @@ def write_small_files(base: Path, folder: Path, encoder: Encoder, dtype: str, *,
     _write(folder / "generation_config.json", _generation(base, encoder))
     # The config goes last: its presence says that the rest is there.
     config = read_config(base)
-    key = next((key for key in _TYPE_KEYS if key in config), _TYPE_KEYS[0])
-    changes = {"tie_word_embeddings": tied, "pad_token_id": encoder.pad_id, "use_cache": True, key: dtype}
+    keys = [key for key in _TYPE_KEYS if key in config] or [_TYPE_KEYS[0]]
+    changes: dict[str, Any] = {"tie_word_embeddings": tied, "pad_token_id": encoder.pad_id, "use_cache": True}
+    changes.update(dict.fromkeys(keys, dtype))
     config.pop("_name_or_path", None)
     _write(folder / "config.json", {**config, **changes})
     _require_pad(folder, encoder)
