@@ -114,7 +114,7 @@ def test_faults_of_rows_are_counted_and_named(tmp_path: Path, encoder: Encoder) 
     assert "empty in rows 21, 22" in warnings
     assert "different answers in rows 25, 26" in warnings
     assert "control tokens of a chat format stand in the text of rows 27, 28" in warnings
-    assert any("1 rows repeat another" in text for text in texts(report, "note"))
+    assert any("1 row word for word as another" in text for text in texts(report, "note"))
 
 
 def test_wrong_columns_forbid_training(tmp_path: Path, encoder: Encoder) -> None:
@@ -153,7 +153,7 @@ def test_long_rows_are_cut_or_go(tmp_path: Path, encoder: Encoder) -> None:
     assert (len(kept), sum(item.cut for item in kept)) == (21, 1)
     assert report.effort is not None
     assert report.effort.tokens_per_epoch == sum(map(len, kept))
-    assert "1 train rows are longer than 160 tokens" in " ".join(texts(report, "warning"))
+    assert "1 train row longer than 160 tokens: the end of the answer is cut" in " ".join(texts(report, "warning"))
     report, _ = examine(settings_for(path, *changes, "data.overlong=drop"), encoder)
     assert (report.parts[0].cut, report.parts[0].lost) == (0, 2)
     report, _ = examine(settings_for(path, *changes, "data.max_tokens=16"), encoder)
@@ -178,11 +178,11 @@ def test_held_out_rows_in_training_are_found(tmp_path: Path, encoder: Encoder) -
     assert split is not None
     assert (report.overlap, report.overlap_normalised) == (1, 1)
     assert len(split.train) == 21
-    assert "1 held-out rows stand in training too" in " ".join(texts(report, "warning"))
+    assert "1 held-out row in training too" in " ".join(texts(report, "warning"))
     notes = " ".join(texts(report, "note"))
-    assert "1 training rows ask what a held-out row asks" in notes
-    assert "1 long answers of held-out rows" in notes
-    assert "4 rows are held out" in notes
+    assert "1 training row with the question of a held-out one" in notes
+    assert "1 held-out row with a long answer that training gives to another question" in notes
+    assert "4 rows held out" in notes
 
 
 def test_rows_split_off_leave_no_overlap(tmp_path: Path, encoder: Encoder) -> None:

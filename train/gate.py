@@ -108,7 +108,7 @@ def _check_content(
         text = f"{name}: question or answer is empty in {_rows(empty)}"
         findings.append(Finding("warning", text, "they are left out; mend them if they should count"))
     if duplicates:
-        text = f"{name}: {duplicates:,} rows repeat another word for word"
+        text = f"{name}: {_count(duplicates, 'row')} word for word as another"
         findings.append(Finding("note", text, "each is used once"))
     if conflicts:
         text = f"{name}: the same question has different answers in {_rows(conflicts)}"
@@ -130,6 +130,10 @@ def _rows(numbers: Sequence[int], shown: int = 5) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {first}{more}"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _overlap(rows: Iterable[Row], split: Split, named: bool) -> int:
     """Return the number of training rows that were left out because their question is held out."""
     held_out = {(row.question, row.context) for row in split.eval}
@@ -142,19 +146,19 @@ def _overlap(rows: Iterable[Row], split: Split, named: bool) -> int:
 def _check_overlap(split: Split, overlap: int, findings: list[Finding]) -> int:
     """Return how many held-out rows stand in training in another spelling."""
     if overlap:
-        text = f"{overlap:,} training rows ask what a held-out row asks"
+        text = f"{_count(overlap, 'training row')} with the question of a held-out one"
         findings.append(Finding("note", text, "they are left out of training"))
     questions = {_normalised(row.question, row.context) for row in split.train}
     similar = sum(_normalised(row.question, row.context) in questions for row in split.eval)
     if similar:
-        text = f"{similar:,} held-out rows stand in training too, but for case, spaces and punctuation"
+        text = f"{_count(similar, 'held-out row')} in training too, but for case, spaces and punctuation"
         findings.append(Finding("warning", text, "scores on them show memory; take them out of data.eval"))
     answers = {row.answer for row in split.train if len(row.answer) >= _LONG_ANSWER}
     if same := sum(row.answer in answers for row in split.eval):
-        text = f"{same:,} long answers of held-out rows stand in training word for word, to other questions"
+        text = f"{_count(same, 'held-out row')} with a long answer that training gives to another question"
         findings.append(Finding("note", text, "scores on them may show memory"))
     if len(split.eval) < _FEW_HELD_OUT:
-        text = f"{len(split.eval):,} rows are held out"
+        text = f"{_count(len(split.eval), 'row')} held out"
         findings.append(Finding("note", text, f"small differences of scores mean nothing under {_FEW_HELD_OUT}"))
     return similar
 
@@ -193,10 +197,12 @@ def _measure(
             if name == "train" and used is not None:
                 kept.append(used)
         if unended:
-            text = f"{unended:,} {name} rows do not have the end of turn exactly once, at the end of what is learnt"
+            text = (
+                f"{_count(unended, f'{name} row')} without the end of turn exactly once, at the end of what is learnt"
+            )
             findings.append(Finding("error", text, "the tokenizer's eos_token or chat template does not fit the base"))
         if wordless:
-            text = f"{wordless:,} {name} rows have an answer without a single token"
+            text = f"{_count(wordless, f'{name} row')} with an answer of no token"
             findings.append(Finding("warning", text, "they teach to say nothing; take them out"))
         parts.append(_part(name, rows, lengths, settings, findings))
     return tuple(parts), kept
@@ -217,13 +223,13 @@ def _part(
         text = f"No {name} row has room for an answer in data.max_tokens {limit}"
         findings.append(Finding("error", text, "raise data.max_tokens and batch.tokens"))
     elif lost:
-        why = "are longer than" if drop else "have a prompt that alone fills"
+        why = "longer than" if drop else "a prompt that alone fills"
         findings.append(
-            Finding("warning", f"{lost:,} {name} rows {why} {limit} tokens and go", "raise data.max_tokens")
+            Finding("warning", f"{_count(lost, f'{name} row')} left out: {why} {limit} tokens", "raise data.max_tokens")
         )
     if cut := over - lost:
         severity: Severity = "warning" if cut > _MANY_CUT * len(rows) else "note"
-        text = f"{cut:,} {name} rows are longer than {limit} tokens: the end of their answer is cut"
+        text = f"{_count(cut, f'{name} row')} longer than {limit} tokens: the end of the answer is cut"
         findings.append(Finding(severity, text, "raise data.max_tokens, or --set data.overlong=drop"))
     with_context = sum(bool(row.context) for row in rows)
     if name == "train" and not with_context:
