@@ -261,6 +261,13 @@ def test_the_gate_passes_what_is_equal(made: Made):
     assert gate["quantized"] is None
 
 
+def test_a_training_that_rounding_swallows_is_told(mistral: Made, tmp_path: Path):
+    run = make_run(tmp_path / "run", str(mistral.base), strength=0.0, head_shift=1e-4)
+    said: list[str] = []
+    merge_run(mistral.request(run=str(run)), said.append)
+    assert any("--dtype float32" in line for line in said)
+
+
 def drop_head(made: Made) -> None:
     """Leave the trained head out: the base's stands there."""
     name, tensors = HEAD_KEY, base_tensors(made.base)

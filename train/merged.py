@@ -277,6 +277,11 @@ def prove(
     release(device)
     on_progress(f"merged against trained: {merged.line()}")
     merged.require(request.limits)
+    if merged.mean_kl > trained.mean_kl / 10:
+        on_progress(
+            f"Training moved the base by a mean KL of {trained.mean_kl:.3g}, and rounding to {request.dtype} costs "
+            f"{merged.mean_kl:.3g} of it; train for longer, or merge with --dtype float32"
+        )
     quantized = _drift(request, base, merger.checkpoint, found, device, on_progress)
     return GateResult(merged, trained, quantized, worst, str(dtype).removeprefix("torch."), request.limits)
 
