@@ -362,13 +362,17 @@ def test_a_refused_token_is_told_once_and_training_goes_on(hub: HubStandIn, tmp_
     waits: list[float] = []
     uploader = Uploader(REPO, journal=heard, sleep=waits.append)
     hub.fail("commit", 401)
+    # Nor does the look at earlier checkpoints, which fails for the first and not for the second, take it again.
+    hub.fail("refs", 503)
     first, second = write_checkpoint(tmp_path, 200), write_checkpoint(tmp_path, 400)
+    write_checkpoint(tmp_path, 100)
     uploader.add(first, 200)
     uploader.wait()
     assert uploader.pending() == [first]
     uploader.add(second, 400)
     uploader.wait()
     assert uploader.close() == [first]
+    assert sorted(hub.repo(REPO).tags) == ["step-000100", "step-000400"]
     assert waits == []
     assert [line for line in heard.lines if "refuses the token" in line] == [
         "step-000200 did not go up: The Hub refuses the token for someone/finance (401); set HF_TOKEN to a valid one "
@@ -390,6 +394,24 @@ def test_a_hub_that_is_gone_for_good_loses_nothing(hub: HubStandIn, tmp_path: Pa
     assert all((folder / "training.json").is_file() for folder in folders)
     # The first had another four tries when the second came.
     assert [event["step"] for event in heard.events] == [200] * 8 + [400] * 4
+
+
+def test_what_a_killed_process_left_goes_up_before_the_first_one(hub: HubStandIn, tmp_path: Path) -> None:
+    folders = [write_checkpoint(tmp_path, step) for step in (200, 400, 600, 800)]
+    push_folder(folders[0], REPO, "Checkpoint after step 200", tag=folders[0].name, replaces="training.json")
+    heard = Heard()
+    uploader = Uploader(REPO, journal=heard)
+    # The first look at the Hub fails; the second checkpoint is another occasion.
+    hub.fail("refs", 503)
+    uploader.add(folders[2], 600)
+    uploader.wait()
+    assert sorted(hub.repo(REPO).tags) == ["step-000200", "step-000600"]
+    assert "not known yet" in heard.lines[0]
+    uploader.add(folders[3], 800)
+    uploader.wait()
+    assert uploader.close() == []
+    assert sorted(hub.repo(REPO).tags) == [folder.name for folder in folders]
+    assert [commit.message.split()[-1] for commit in hub.repo(REPO).commits[1:]] == ["200", "600", "400", "800"]
 
 
 def test_a_checkpoint_that_waits_goes_up_before_the_next_one(hub: HubStandIn, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class Uploader:
     """Uploads finished checkpoints in order, in a thread of its own. Nothing that happens there reaches training.
 
     What another try may pass is tried again, later and later; what it may not is told once. A checkpoint that did not
-    go up is tried again when the next one is added. Local checkpoints but for the `keep` newest are deleted once the
-    Hub is known to have them; 0 keeps all.
+    go up is tried again when the next one is added; those that a killed process left go up before the first one. Local
+    checkpoints but for the `keep` newest are deleted once the Hub is known to have them; 0 keeps all.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Uploader:
         self._sleep = sleep or self._pause
         self._items: list[_Item] = []
         self._changed = threading.Condition()
-        self._closing = self._abandoned = False
+        self._closing = self._abandoned = self._looked_back = False
         self._thread: threading.Thread | None = None
         try:
             prepare_repo(repo, private=private)
@@ -124,6 +124,9 @@ class Uploader:
 
     def _work(self) -> None:
         while (item := self._next()) is not None:
+            if not self._looked_back:
+                self._look_back(item)
+                item = self._next() or item
             try:
                 state = self._send(item)
             except Exception as error:  # Whatever it is, the thread must see to the next checkpoint.
@@ -145,6 +148,19 @@ class Uploader:
                     break
                 self._changed.wait()
         return None
+
+    def _look_back(self, first: _Item) -> None:
+        """Take the checkpoints before the first one too that the Hub lacks: a process before this one was killed."""
+        known = {item.folder for item in self._items}
+        try:
+            for folder in sorted(set(first.folder.parent.glob("step-*")) - known):
+                step = folder.name.removeprefix("step-")
+                if step.isdigit() and int(step) < first.step and not is_uploaded(folder, self._repo):
+                    with self._changed:
+                        self._items.append(_Item(folder, int(step)))
+            self._looked_back = True
+        except Exception as error:  # The next checkpoint is another occasion.
+            self._say(f"Whether earlier checkpoints are on the Hub is not known yet: {error}")
 
     def _send(self, item: _Item) -> Literal["sent", "postponed", "refused"]:
         """Upload one checkpoint, with as many tries as it takes or may take; return what came of it."""
