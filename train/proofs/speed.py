@@ -66,9 +66,9 @@ VARIANTS = (
     Variant("chunked loss, last product not recomputed", 4, changes={"memory": {"loss_chunk_tokens": 2048}}),
     Variant("and 8-bit AdamW", 4, changes=_ours()),
     Variant("and 16 rows", 16, changes=_ours()),
-    Variant("and compiled", 16, changes=_ours(compile=True)),
-    Variant("8 rows, compiled, 4 layers kept", 8, changes=_ours(compile=True, kept_layers=4)),
-    Variant("12 rows, compiled, 2 layers kept", 12, changes=_ours(compile=True, kept_layers=2)),
+    Variant("and compiled layers: profile h200", 16, changes=_ours(compile=True)),
+    Variant("compiled, 4 rows", 4, changes=_ours(compile=True)),
+    Variant("compiled, 8 rows, 4 layers kept", 8, changes=_ours(compile=True, kept_layers=4)),
     Variant("profile for 16 GB, float16", 4, dtype="float16", changes={"memory": {"loss_chunk_tokens": 1024}}),
 )
 
@@ -80,10 +80,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("train/results"))
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--only", nargs="*", help="parts of the names of variants")
+    parser.add_argument(
+        "--curve", type=int, default=0, metavar="STEPS", help="compare the losses of so many steps instead"
+    )
     options = parser.parse_args(arguments)
     write_random_weights(options.weights)
     found: dict[str, Any] = {"device": _device(), "date": time.strftime("%Y-%m-%d"), "variants": {}}
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.curve:
+        return _compare_curves(options.weights, options.curve, options.out, found["device"])
     for variant in VARIANTS:
         if options.only and not any(part in variant.name for part in options.only):
             continue
@@ -92,12 +97,32 @@ def main(arguments: Sequence[str]) -> int:
         except Exception as error:  # One variant that does not fit or compile must not hide the others.
             measured = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
         found["variants"][variant.name] = {"rows": variant.rows, **measured}
-        write(f"{variant.name}: {_line(measured)}")
+        write(f"{variant.name}: {_line(measured)}\n")
         (options.out / "speed.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0
 
 
-def measure(variant: Variant, weights: Path, steps: int) -> Measured:
+def _compare_curves(weights: Path, steps: int, out: Path, device: str) -> int:
+    """Train the plain recipe twice with other random numbers, and ours, on the same rows; write the three curves."""
+    plain = Variant("plain", 4, plain=True)
+    ours = Variant("ours", 4, changes=_ours(compile=True))
+    curves = {
+        name: measure(variant, weights, steps, seed).losses
+        for name, variant, seed in (("plain", plain, 0), ("plain, other seed", plain, 1), ("ours", ours, 0))
+    }
+    first = curves["plain"]
+    gaps = {
+        name: statistics.fmean(abs(a - b) for a, b in zip(losses, first, strict=True))
+        for name, losses in curves.items()
+        if losses is not first
+    }
+    found = {"device": device, "date": time.strftime("%Y-%m-%d"), "mean_gap_to_plain": gaps, "losses": curves}
+    (out / "curves.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write(f"{steps} steps, loss {first[0]:.4f} to {first[-1]:.4f}; mean gap to the plain curve in nats: {gaps}\n")
+    return 0
+
+
+def measure(variant: Variant, weights: Path, steps: int, seed: int = 0) -> Measured:
     """Train `steps` steps and return what they took."""
     import torch
 
@@ -105,7 +130,7 @@ def measure(variant: Variant, weights: Path, steps: int) -> Measured:
     torch.cuda.empty_cache()
     started = time.perf_counter()
     build = _plain if variant.plain else _our_step
-    step = build(variant, weights)
+    step = build(variant, weights, seed)
     torch.cuda.reset_peak_memory_stats()
     seconds, losses = [], []
     for number in range(steps):
@@ -135,11 +160,12 @@ def _rows(rows: int, number: int) -> torch.Tensor:
     )
 
 
-def _settings(variant: Variant) -> TrainSettings:
-    return settings_from({**(variant.changes or {}), "base": {"dtype": variant.dtype}}, variant.name)
+def _settings(variant: Variant, seed: int) -> TrainSettings:
+    changes = {**(variant.changes or {}), "base": {"dtype": variant.dtype}, "run": {"seed": seed}}
+    return settings_from(changes, variant.name)
 
 
-def _our_step(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float]:
+def _our_step(variant: Variant, weights: Path, seed: int = 0) -> Callable[[torch.Tensor], float]:
     """Return a step as `train.finetune` takes it."""
     import torch
 
@@ -148,7 +174,7 @@ def _our_step(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float
     from train.optimisers import create_optimizer
     from train.stepping import LossModel, prepare_layers
 
-    settings = _settings(variant)
+    settings = _settings(variant, seed)
     dtype, device = getattr(torch, variant.dtype), torch.device("cuda", 0)
     model = add_adapters(load_base(weights, dtype, device, quantization="nf4"), settings)
     prepare_layers(model, settings.memory)
@@ -174,7 +200,7 @@ def _our_step(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float
     return step
 
 
-def _plain(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float]:
+def _plain(variant: Variant, weights: Path, seed: int = 0) -> Callable[[torch.Tensor], float]:
     """Return a step as the libraries' documentation shows it."""
     import bitsandbytes.optim
     import peft
@@ -192,7 +218,7 @@ def _plain(variant: Variant, weights: Path) -> Callable[[torch.Tensor], float]:
     lora = documented.LoraConfig(
         r=16, lora_alpha=4, lora_dropout=0.05, bias="none", task_type="CAUSAL_LM", target_modules=targets
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = documented.get_peft_model(model, lora)
     model.get_output_embeddings().weight.requires_grad_(True)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
