@@ -640,3 +640,30 @@ def test_the_command_says_in_one_line_what_is_wrong(hub: HubStandIn, tmp_path: P
         assert err.startswith("error: ")
         assert said in err
         assert len(err.splitlines()) == 1
+
+
+def test_a_run_goes_on_from_the_hub_where_its_machine_is_gone(
+    hub: HubStandIn, config: Path, losses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer._step
+
+    def interrupted(self: Trainer, number: int) -> dict[str, float]:
+        self.stop = number == 1
+        return step(self, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", interrupted)
+        assert finetune.main([str(config), "--set", f"run.output={tmp_path / 'gone'}"]) == 130
+    assert sorted(hub.repo(REPO).tags) == STEPS[:2]
+    assert finetune.main([str(config), "--set", f"run.output={tmp_path / 'new'}", "--resume"]) == 0
+    resumed = [event["loss"] for event in read_journal(tmp_path / "new") if event["event"] in ("step", "eval")]
+    assert resumed == losses[-2:]
+    assert sorted(hub.repo(REPO).tags) == STEPS
+
+
+def test_resuming_what_never_began_begins_it(
+    hub: HubStandIn, config: Path, losses: list[float], tmp_path: Path
+) -> None:
+    assert finetune.main([str(config), "--set", f"run.output={tmp_path / 'run'}", "--resume"]) == 0
+    found = [event["loss"] for event in read_journal(tmp_path / "run") if event["event"] in ("step", "eval")]
+    assert found == losses

@@ -38,7 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser("finetune", _DESCRIPTION, _EXAMPLES, "settings (default): meaning\n\n" + describe())
     parser.add_argument("config", help="YAML file; profiles are in train/configs")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one setting")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of run.output, if any")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the newest checkpoint of run.output, or of run.hub_repo where this disk has none",
+    )
     options = parser.parse_args(arguments)
     return finetune(load_settings(options.config, options.set), resume=options.resume)
 
@@ -50,9 +54,11 @@ def finetune(settings: TrainSettings, *, resume: bool = False) -> int:
 
     from train.journal import Journal
 
-    start = _start(settings, resume)
     device, mixed = _device_and_precision(settings)
     accelerator = Accelerator(mixed_precision=mixed, cpu=device == "cpu")
+    # One process fetches what the others then find.
+    with accelerator.main_process_first():
+        start = _start(settings, resume)
     set_seed(settings.run.seed + accelerator.process_index)
     journal = Journal(
         Path(settings.run.output), active=accelerator.is_main_process, resumed_at=start.step if start else 0
@@ -84,20 +90,52 @@ def _outcome(trainer: Trainer, settings: TrainSettings, journal: Any) -> int:
 
 
 def _start(settings: TrainSettings, resume: bool) -> Any:
-    """Return the checkpoint to go on from, None for a new run. Raises CheckpointError."""
+    """Return the checkpoint to go on from, None for a new run. Raises CheckpointError, HubError.
+
+    Where this disk has none, since the machine that began the run is gone, the newest one on the Hub is fetched.
+    """
     from train.checkpoint import CHECKPOINTS, list_checkpoints
     from train.state import require_same_run
 
     run_folder = Path(settings.run.output)
-    if not any((run_folder / CHECKPOINTS).glob("step-*")):
-        return None
-    if not resume:
+    here = any((run_folder / CHECKPOINTS).glob("step-*"))
+    if here and not resume:
         raise CheckpointError(
             f"{run_folder} holds a run; --resume goes on with it, --set run.output=FOLDER starts another"
         )
+    if resume and not here and settings.run.hub_repo:
+        here = _fetched_from_hub(settings, run_folder / CHECKPOINTS)
+    if not here:
+        return None
     newest = list_checkpoints(run_folder)[-1]
     require_same_run(newest.settings, settings)
     return newest
+
+
+def _fetched_from_hub(settings: TrainSettings, folder: Path) -> bool:
+    """Put the newest checkpoint of the run's repository into `folder`, its state included; return whether it has one."""
+    import shutil
+
+    from train.checkpoint import disk_error, publish
+    from train.hub import fetch_checkpoint, list_remote_checkpoints, prepare_repo
+    from train.terminal import note
+
+    repo = settings.run.hub_repo
+    prepare_repo(repo, private=settings.run.hub_private)
+    found = list_remote_checkpoints(repo)
+    if not found:
+        return False
+    newest = max(found, key=lambda item: item.step)
+    note(f"fetching {newest.tag} of {repo}")
+    cached = fetch_checkpoint(repo, newest.tag, state=True)
+    work = folder / f".fetching-{newest.tag}"
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(cached, work)
+    except OSError as error:
+        raise disk_error(work, error) from error
+    publish(work, newest.step)
+    return True
 
 
 def _device_and_precision(settings: TrainSettings) -> tuple[str, str]:
