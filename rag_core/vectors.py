@@ -144,7 +144,7 @@ class VectorStore:
                 if found["ids"]:
                     self._opened().similarity_search_by_vector(np.asarray(found["embeddings"][0]).tolist(), 1)
                 for path in self._folder.glob("*/header.bin"):
-                    _blank_beyond(path, path.with_name("data_level0.bin"))
+                    _blank_beyond(path)
 
     def close(self) -> None:
         """Give back memory and files; a store in memory is gone. May be called twice."""
@@ -179,19 +179,25 @@ def rewrite(store: VectorStore, folder: Path, keep: Sequence[WindowKey]) -> Vect
 _HEADER = struct.Struct("<i6QiI3QdQ")
 
 
-def _blank_beyond(header: Path, data: Path) -> None:
-    """Zero the elements of `data` that are beyond the count in `header`; files of another build are left alone."""
+# Bytes of one element in the file of the vectors' norms.
+_NORM_BYTES = 4
+
+
+def _blank_beyond(header: Path) -> None:
+    """Zero the elements beyond the count in `header` in the files beside it; files of another build are left alone."""
     content = header.read_bytes()
-    if len(content) != _HEADER.size or not data.is_file():
+    if len(content) != _HEADER.size:
         return
     version, _, capacity, count, size, *_ = _HEADER.unpack(content)
-    length = data.stat().st_size
-    if version == 1 and length == capacity * size and count < capacity:
-        with data.open("r+b") as file:
-            file.seek(count * size)
-            file.write(bytes(length - count * size))
-            file.flush()
-            os.fsync(file.fileno())
+    for name, width in (("data_level0.bin", size), ("length.bin", _NORM_BYTES)):
+        path = header.with_name(name)
+        length = path.stat().st_size if path.is_file() else 0
+        if version == 1 and length == capacity * width and count < capacity:
+            with path.open("r+b") as file:
+                file.seek(count * width)
+                file.write(bytes(length - count * width))
+                file.flush()
+                os.fsync(file.fileno())
 
 
 class _GivenVectors:

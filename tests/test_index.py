@@ -126,6 +126,22 @@ def check_absent(index: DocumentIndex, given: Document, folder: Path | None) -> 
                 assert not any(word in content for word in words), path
 
 
+def test_no_memory_of_the_process_stays_in_files_with_room_to_spare(tmp_path: Path) -> None:
+    """What lies beyond the last vector is whatever the memory held when Chroma wrote its buffers."""
+    with opened(tmp_path) as index:
+        add(index, LONG)
+    padded = [path for name in ("length.bin", "data_level0.bin") for path in tmp_path.rglob(name)]
+    assert len(padded) == 2
+    for path in padded:
+        content = path.read_bytes()
+        path.write_bytes(content[:-8] + b"zugzwang")
+    with opened(tmp_path) as index:
+        assert index.documents()
+        assert index.nearest(EMBEDDER.encode([LONG.text[:80]])[0], 5)
+    for path in padded:
+        assert path.read_bytes().endswith(bytes(8)), path
+
+
 # Persistence ----------------------------------------------------------------------------------------------------------
 
 
