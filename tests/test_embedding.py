@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from rag_core.config import EmbeddingConfig
 from rag_core.embedding import Embedder, LocalEmbedder, create_embedder
 from rag_core.models import fetch, resolve_embedder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SENTENCE = "Net sales rose 4.2% to $1,452.4 million, as fixed-price contracts (see note 12) grew. "
 TEXTS = [
     "",
@@ -34,17 +34,6 @@ TEXTS = [
     "x" * 300,
     SENTENCE * 60,
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other at every layer take minutes where other work has the processor."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

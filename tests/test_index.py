@@ -40,6 +40,7 @@ from rag_core.index import DocumentIndex
 from rag_core.splitting import split_document
 from rag_core.vectors import WindowKey
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent
 EMBEDDER = create_embedder(RagConfig())
 KEPT = document("a" * 64, "The quetzal bond matures in June 2027.\nIt pays a coupon of 4.2 percent.\n")
@@ -52,17 +53,6 @@ LONG = document("b" * 64, "".join(f"Xylophon ledger line {number} of the zugzwan
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches of vectors from a short text."""
     monkeypatch.setattr(vectors_module, "_BATCH", BATCH)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other at every layer take minutes where other work has the processor."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def add(index: DocumentIndex, given: Document, on_progress: Callable[[Progress], None] | None = None) -> Document:

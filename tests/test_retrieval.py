@@ -31,6 +31,7 @@ from rag_core.records import Table
 from rag_core.retrieval import Retriever, relevance
 from rag_core.splitting import split_document
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 EMBEDDER = create_embedder(RagConfig())
 CONFIG = RagConfig()
 SHARE = st.floats(0, 1)
@@ -56,17 +57,6 @@ def filled(texts: dict[str, str]) -> DocumentIndex:
         document = make(name, text)
         index.add(document, split_document(document, CONFIG.splitting, EMBEDDER))
     return index
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other at every layer take minutes where other work has the processor."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from rag_core.records import Chunk, Heading, ProgressCallback, Table
 from rag_core.splitting import split_document
 from rag_core.windows import WindowTexts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = sorted(path for path in SAMPLES.iterdir() if path.suffix in SUPPORTED_SUFFIXES)
 EMBEDDER = create_embedder(RagConfig())
 SIZES = [
@@ -33,17 +34,6 @@ SIZES = [
     SplittingConfig(passage_tokens=24, window_tokens=16, window_overlap_tokens=4),
 ]
 PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other at every layer take minutes where other work has the processor."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

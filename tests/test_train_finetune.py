@@ -17,7 +17,7 @@ from train_models import tiny_base, tiny_rows
 
 from train.checkpoint import list_checkpoints
 from train.errors import BaseModelError, CheckpointError, DataError, DeviceError, DiskError, SettingsError
-from train.finetune import main
+from train.finetune import _require_whole_model, main
 from train.journal import read_journal
 from train.trainer import Trainer
 
@@ -206,6 +206,16 @@ def test_what_cannot_be_done_is_told_in_one_line(
     with pytest.raises(error, match=words) as caught:
         train_it(place, "refused", *sets)
     assert "\n" not in str(caught.value)
+
+
+def test_a_launcher_that_shards_the_model_is_refused() -> None:
+    from accelerate.utils import DistributedType
+
+    for kind in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU):
+        _require_whole_model(kind.value)
+    for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        with pytest.raises(DeviceError, match="shards the model"):
+            _require_whole_model(kind.value)
 
 
 def test_a_damaged_state_is_told(place: Path, whole: Path) -> None:

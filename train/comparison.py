@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,14 @@ from rag_core.prompting import PROMPT_VERSION
 from train.base import base_folder, base_name, load_base, training_dtype
 from train.checkpoint import CHECKPOINTS, Checkpoint, list_checkpoints, read_checkpoint, require_same_base
 from train.encoding import Encoder, Example, limited
-from train.errors import CheckpointError, DataError, HubError, SettingsError
+from train.errors import CheckpointError, DataError, HubError
 from train.heads import head_of
 from train.hub import fetch_checkpoint, list_remote_checkpoints
 from train.modelling import load_trained
 from train.rows import Row, load_split
 from train.scoring import AnswerScores, TokenScores, score_answers, score_examples
 from train.selecting import select_checkpoint
-from train.settings import TrainSettings, settings_from
+from train.settings import TrainSettings, change_settings
 
 if TYPE_CHECKING:
     import torch
@@ -95,24 +95,8 @@ def find_run(name: str, changes: Sequence[str], say: Callable[[str], None]) -> R
     run = _found(name, say)
     if not changes:
         return run
-    changed = [replace(found, settings=_changed(found.settings, changes)) for found in run.checkpoints]
+    changed = [replace(found, settings=change_settings(found.settings, changes)) for found in run.checkpoints]
     return replace(run, checkpoints=tuple(changed))
-
-
-def _changed(settings: TrainSettings, changes: Sequence[str]) -> TrainSettings:
-    import yaml
-
-    content = asdict(settings)
-    for change in changes:
-        key, sign, value = change.partition("=")
-        section, dot, name = key.strip().partition(".")
-        if not sign or not dot:
-            raise SettingsError(f"--set takes section.key=value, for example --set base.model=FOLDER, not {change!r}")
-        try:
-            content.setdefault(section, {})[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise SettingsError(f"--set {change}: the value is not YAML") from error
-    return settings_from(content, "--set")
 
 
 def _found(name: str, say: Callable[[str], None]) -> Run:

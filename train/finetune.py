@@ -56,6 +56,7 @@ def finetune(settings: TrainSettings, *, resume: bool = False) -> int:
 
     device, mixed = _device_and_precision(settings)
     accelerator = Accelerator(mixed_precision=mixed, cpu=device == "cpu")
+    _require_whole_model(str(accelerator.distributed_type.value))
     # One process fetches what the others then find.
     with accelerator.main_process_first():
         start = _start(settings, resume)
@@ -87,6 +88,15 @@ def _outcome(trainer: Trainer, settings: TrainSettings, journal: Any) -> int:
         return 130
     journal.say(f"All {trainer.plan.total_steps} steps are done. Next: python -m train.compare {settings.run.output}")
     return 0
+
+
+def _require_whole_model(distributed: str) -> None:
+    """Raise DeviceError where the launcher would shard the model: what a checkpoint needs would be in pieces."""
+    if distributed not in ("NO", "MULTI_CPU", "MULTI_GPU"):
+        raise DeviceError(
+            f"accelerate was told to use {distributed}, which shards the model; launch without it: each card holds the "
+            "whole 4-bit model, 7.4 GB at most in the profiles for 16 GB"
+        )
 
 
 def _start(settings: TrainSettings, resume: bool) -> Any:

@@ -6,6 +6,7 @@ Unknown keys are refused, values are checked against the field's type and bounds
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -22,6 +23,7 @@ __all__ = [
     "OptimSettings",
     "RunSettings",
     "TrainSettings",
+    "change_settings",
     "describe",
     "dump_settings",
     "load_settings",
@@ -50,7 +52,7 @@ class BaseSettings:
         "auto", "type of computation; auto: bfloat16 where the card has it, else float16; float32 on a CPU"
     )
     quant_storage: Literal["uint8", "bfloat16", "float32"] = _is(
-        "uint8", "type that holds the 4-bit weights; FSDP shards them as bfloat16"
+        "uint8", "type in which bitsandbytes stores the 4-bit weights"
     )
 
 
@@ -194,6 +196,14 @@ def settings_from(content: dict[str, Any], source: str) -> TrainSettings:
             raise SettingsError(f"{source}: {name} must hold keys with values")
         built[name] = _section(name, get_type_hints(TrainSettings)[name], values, source)
     return replace(TrainSettings(), **built)
+
+
+def change_settings(settings: TrainSettings, changes: Iterable[str]) -> TrainSettings:
+    """Return `settings` with `section.key=value` words applied. Raises SettingsError."""
+    content = asdict(settings)
+    for change in changes:
+        _apply(content, change)
+    return settings_from(content, "--set")
 
 
 def dump_settings(settings: TrainSettings) -> str:
