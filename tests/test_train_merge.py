@@ -29,10 +29,11 @@ from rag_core import RagConfig, RagPipeline
 from train import merge, terminal
 from train.base import load_base
 from train.checkpoint import Checkpoint
+from train.devices import gate_dtype
 from train.encoding import Encoder, Example
-from train.equivalence import Figures, Limits, chosen_examples, compare, gate_dtype, load_strictly, reference
+from train.equivalence import Figures, Limits, chosen_examples, compare, load_strictly, reference
 from train.errors import BaseModelError, CheckpointError, DiskError, EquivalenceError, HubError, SettingsError
-from train.heads import HEAD_FILE, HEAD_KEY, LEGACY_HEAD_FILE, load_head, untie
+from train.heads import HEAD_FILE, HEAD_KEY, LEGACY_HEAD_FILE, head_of, load_head, untie
 from train.hub import push_folder
 from train.manifest import MANIFEST
 from train.merged import Merged, MergeRequest, merge_run, prove
@@ -728,12 +729,31 @@ def test_4_bits_that_cannot_run_are_told_and_stop_nothing(
     assert any("not measured" in line and "pip install bitsandbytes" in line for line in said)
 
 
+def test_weights_held_in_16_bits_are_computed_with_in_float32(mistral: Made) -> None:
+    from train.modelling import load_trained
+    from train.upcasting import compute_in_float32
+
+    example = torch.tensor([[1, 5, 9, 300, 7, 12]])
+    stored = load_trained(load_base(mistral.base, torch.bfloat16, CPU), mistral.checkpoint.folder)
+    wide = load_trained(load_base(mistral.base, torch.bfloat16, CPU).float(), mistral.checkpoint.folder)
+    # The head of a checkpoint takes the base's type.
+    head_of(wide).weight.data = head_of(stored).weight.data.float()
+    compute_in_float32(stored)
+    before = {name: tensor.clone() for name, tensor in stored.state_dict().items()}
+    with torch.inference_mode():
+        assert torch.equal(stored(input_ids=example).logits, wide(input_ids=example).logits)
+    after = stored.state_dict()
+    assert all(
+        tensor.dtype == after[name].dtype and torch.equal(tensor, after[name]) for name, tensor in before.items()
+    )
+
+
 @pytest.mark.parametrize(
     ("weights", "output", "expected"),
     [
         (1_000_000, torch.bfloat16, torch.float32),
         (7_300_000_000, torch.bfloat16, torch.bfloat16),
-        (7_300_000_000, torch.float16, torch.bfloat16),
+        (7_300_000_000, torch.float16, torch.float16),
         (7_300_000_000, torch.float32, torch.bfloat16),
     ],
 )

@@ -22,7 +22,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 class GateResult:
     """What the gate measured: merged against trained, what training did to the base, and merged against 4 bits.
 
-    `worst_weight` is the largest distance of a weight from what it should be, in roundings; `computed_in` the type of
+    `worst_weight` is the largest distance of a weight from what it should be, in roundings; `held_in` the type of
     the comparison; `quantized` is None where the checkpoint was not trained in 4 bits or they cannot run here.
     """
 
@@ -30,7 +30,7 @@ class GateResult:
     trained: Figures
     quantized: Figures | None
     worst_weight: float
-    computed_in: str
+    held_in: str
     limits: Limits
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,8 +71,9 @@ At step {checkpoint.step}, on the held-out rows:
 {scores or "| none recorded | |" + chr(10)}
 ## Merged against trained
 The merged weights were compared with base + adapter{" + head" if has_head else ""} on {gate.merged.positions} held-out
-tokens, computed in {gate.computed_in}. KL and loss are in nats a token, losses of the {gate.merged.answer_tokens} answer
-tokens. Top-1 is the share of tokens with the same first choice; decided are those at which it leads by {DECIDED_MARGIN}.
+tokens, computed in float32 from weights held in {gate.held_in}. KL and loss are in nats a token, losses of the
+{gate.merged.answer_tokens} answer tokens. Top-1 is the share of tokens with the same first choice; decided are those at
+which it leads by {DECIDED_MARGIN}.
 
 {_gate_table(gate)}
 Each weight, read back from the files, is within one rounding to {dtype} of base + alpha / rank x B A

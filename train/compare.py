@@ -84,7 +84,7 @@ def _parser() -> ArgumentParser:
 
 def _scored(runs: Sequence[Run], options: Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Return the scores of all, and under what they were measured."""
-    from train.equivalence import device_of
+    from train.devices import device_of
 
     rows = held_out(runs, options.rows, note)
     device = device_of(options.device)

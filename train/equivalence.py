@@ -6,7 +6,6 @@ Only one model is in memory at a time; of the first, its log-probabilities stay.
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from train.base import explained, load_base
 from train.checkpoint import Checkpoint
+from train.devices import release
 from train.encoding import Example
-from train.errors import DataError, DeviceError, EquivalenceError
+from train.errors import DataError, EquivalenceError
 from train.heads import head_of
 from train.modelling import load_trained
+from train.upcasting import compute_in_float32
 
 if TYPE_CHECKING:
     import torch
@@ -29,18 +30,14 @@ __all__ = [
     "Reference",
     "chosen_examples",
     "compare",
-    "device_of",
     "drift",
-    "gate_dtype",
     "load_strictly",
     "reference",
-    "release",
 ]
 
 # A bfloat16 keeps 8 bits, so a rounded weight is off by up to 2^-9 of itself, at random, and logits by hundredths. On
-# SmolLM2-135M, where every weight is rounded, that is a mean KL of 0.00014 (largest 0.0015) computed in float32. Computed
-# in bfloat16 the activations are rounded as well, on both sides: 0.0019 (largest 0.040), and 0.9966 of the decided first
-# choices agree. A fine-tune moves the base by 0.05 and more; a lost head or a wrong scale is a good part of that.
+# SmolLM2-135M, where every weight is rounded, that is a mean KL of 0.00014 (largest 0.0015). A fine-tune moves the base
+# by 0.05 and more; a lost head or a wrong scale is a good part of that.
 MEAN_KL = 0.005
 MAX_KL = 0.25
 TOP1_AGREEMENT = 0.99
@@ -48,8 +45,6 @@ LOSS_DIFFERENCE = 0.01
 # Nats by which the reference prefers its first choice to its second: closer ones may change places by rounding alone.
 # In bfloat16 logits between 16 and 32 stand 0.125 apart.
 DECIDED_MARGIN = 0.25
-# Most memory that the gate takes on a CPU of its own accord, as the merge promises.
-CPU_BYTES = 20_000_000_000
 # Logits compared at once.
 _CHUNK = 256
 
@@ -145,22 +140,6 @@ def chosen_examples(examples: Iterable[Example], positions: int) -> tuple[Exampl
     return tuple(chosen)
 
 
-def gate_dtype(weights: int, output: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the type to compute in: float32 where a model of so many weights fits, else 16 bits.
-
-    In float32 the figures show the rounding of the merged weights alone.
-    """
-    import psutil
-    import torch
-
-    on_gpu = device.type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if on_gpu else min(psutil.virtual_memory().available, CPU_BYTES)
-    # A third more than the weights: activations, logits and what the allocator keeps.
-    if weights * 4 * 4 / 3 < free:
-        return torch.float32
-    return output if output.itemsize == 2 and on_gpu else torch.bfloat16
-
-
 def reference(
     base: Path, checkpoint: Checkpoint, examples: tuple[Example, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Reference, Figures]:
@@ -171,6 +150,7 @@ def reference(
     model = load_base(base, dtype, device)
     base_head = head_of(model).weight.detach().to("cpu", copy=True) if checkpoint.has_head else None
     model = load_trained(model, checkpoint.folder)
+    compute_in_float32(model)
     with explained(base.name):
         found = Reference(examples, list(_scored(model, examples, device)))
         if base_head is not None:
@@ -235,6 +215,7 @@ def load_strictly(folder: Path, dtype: torch.dtype, device: torch.device, *, unt
             f"{folder}: the head {'is tied to the embeddings again' if untied else 'has come loose from the embeddings'}"
             "; tie_word_embeddings in its config is wrong"
         )
+    compute_in_float32(model)
     with explained(folder.name):
         return model.eval().to(device)
 
@@ -280,28 +261,3 @@ def _figures(found: Reference, scored: Iterator[torch.Tensor], *, replace: bool 
         float(loss.double().mean()),
         float(torch.cat(other_losses).double().mean()),
     )
-
-
-def release(device: torch.device) -> None:
-    """Give the memory of a model that nobody names any more back before the next one comes."""
-    import torch
-
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def device_of(name: str) -> torch.device:
-    """Return the device of that name (`auto`: the GPU where there is one). Raises DeviceError."""
-    import torch
-
-    has_gpu = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if has_gpu else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"--device {name} is none; take auto, cpu or cuda") from error
-    if device.type == "cuda" and not has_gpu:
-        raise DeviceError("--device cuda: torch sees no GPU here; --device cpu takes longer and needs none")
-    return device

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--gate-dtype",
         choices=("auto", *DTYPES),
         default="auto",
-        help="type to compare in (auto: float32 where it fits, else the output's)",
+        help="type to hold weights in, all computed in float32 (auto: float32 where it fits, else the output's)",
     )
     gate.add_argument("--no-drift", action="store_true", help="do not measure the 4-bit model against the merged one")
     for item in fields(Limits):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rag_core.config import GenerationConfig
 from rag_core.policy import policy_for
 from train.checkpoint import CHECKPOINTS, require_same_base
-from train.equivalence import Figures, Limits, device_of
+from train.devices import device_of
+from train.equivalence import Figures, Limits
 from train.errors import DataError, DiskError, EquivalenceError, TrainError
 from train.manifest import MANIFEST, Manifest, file_hashes, inputs_of, read_manifest
 from train.terminal import note
@@ -41,7 +42,8 @@ _SMALL_FILES_BYTES = 64 << 20
 class MergeRequest:
     """What to merge, and how. `output` None: RUN/merged/BASE-step-N; `text` None: the run's held-out rows.
 
-    `positions` is about how many tokens the gate compares; `gate_dtype` is `auto` or one of DTYPES.
+    `positions` is about how many tokens the gate compares; `gate_dtype`, in which
+    it holds the weights, is `auto` or one of DTYPES.
     """
 
     run: str
@@ -259,16 +261,17 @@ def prove(
     import torch
 
     from train.card import GateResult
-    from train.equivalence import compare, gate_dtype, load_strictly, reference, release
+    from train.devices import device_with_room, gate_dtype, release
+    from train.equivalence import compare, load_strictly, reference
     from train.rounding import prove_weights
 
     output: torch.dtype = getattr(torch, request.dtype)
-    device = device_of(request.device)
     worst = prove_weights(work, merger, output, on_progress)
     weights = sum(part.size for part in merger.parts)
+    device = device_with_room(request.device, weights)
     automatic = request.gate_dtype == "auto"
     dtype = gate_dtype(weights, output, device) if automatic else getattr(torch, request.gate_dtype)
-    on_progress(f"proving: what the trained model predicts, in {dtype} on {device}")
+    on_progress(f"proving: what the trained model predicts, held in {dtype} on {device}")
     found, trained = reference(base, merger.checkpoint, examples, dtype, device)
     on_progress("proving: what the merged model predicts")
     model = load_strictly(work, dtype, device, untied=not merger.tied)
