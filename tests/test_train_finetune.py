@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from train_models import tiny_base, tiny_rows
 
+import train.finetune
 from train.checkpoint import list_checkpoints
 from train.errors import BaseModelError, CheckpointError, DataError, DeviceError, DiskError, SettingsError
 from train.finetune import _require_whole_model, main
@@ -208,6 +210,33 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_4_bit_base_is_trained_saved_and_resumed(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU's own NF4 kernels, which the command refuses to its users: too slow for a real base."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    base = tmp_path / "four-bit"
+    shutil.copytree(place / "tiny", base)
+    config = AutoConfig.from_pretrained(base)
+    # Those kernels take widths that are multiples of 64.
+    config.intermediate_size = 128
+    AutoModelForCausalLM.from_config(config).save_pretrained(base)
+    monkeypatch.setattr(train.finetune, "_device_and_precision", lambda settings: ("cpu", "no"))
+    same = [
+        word
+        for change in (f"base.model={base}", "base.quantization=nf4", "optim.max_steps=4")
+        for word in ("--set", change)
+    ]
+    assert train_it(place, "bits", *same) == 0
+    losses = [line[2] for line in events(place / "bits", "step", "eval")]
+    assert losses[-1] < losses[0]
+    shutil.rmtree(place / "bits" / "checkpoints" / "step-000004")
+    assert train_it(place, "bits", *same, "--resume") == 0
+    # bitsandbytes packs the weights anew, with a rounding, whenever a CPU evaluates after it trained.
+    assert [line[2] for line in events(place / "bits", "step", "eval")] == pytest.approx(losses, rel=1e-3)
+
+
 def test_a_launcher_that_shards_the_model_is_refused() -> None:
     from accelerate.utils import DistributedType
 
@@ -219,8 +248,6 @@ def test_a_launcher_that_shards_the_model_is_refused() -> None:
 
 
 def test_a_damaged_state_is_told(place: Path, whole: Path) -> None:
-    import shutil
-
     copy = place / "damaged"
     shutil.copytree(whole, copy)
     shutil.rmtree(copy / "checkpoints" / "step-000006")
