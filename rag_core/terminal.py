@@ -37,7 +37,11 @@ def note(text: str) -> None:
 
 
 def print_answer_notes(answer: Answer) -> None:
-    """Write the sources to stdout, as part of the answer, and what needs telling about it to stderr."""
+    """Write sources and unsupported sentences to stdout, as parts of the answer, and what else needs telling to stderr."""
+    for sentence in answer.sentences:
+        # Where only the answer is kept, in a file or a pipe, the mark must be kept with it.
+        if not sentence.supported:
+            write(f"\nNo passage supports: {plain(sentence.text)}\n")
     if answer.citations:
         write("\nSources\n")
     for citation in answer.citations:
@@ -48,9 +52,6 @@ def print_answer_notes(answer: Answer) -> None:
         note(f"No answer: {answer.reason}.")
     if answer.query != answer.question:
         note(f"Searched for: {answer.query}")
-    for sentence in answer.sentences:
-        if not sentence.supported:
-            note(f"No passage supports: {sentence.text}")
     if answer.finish_reason == "length":
         note("The answer was cut at its longest length; raise it with --max-new-tokens.")
     if answer.dropped_passages:

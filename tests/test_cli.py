@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rag_core import Answer, AnswerSentence, TokenCounts
 from rag_core.cli import build_parser
-from rag_core.terminal import plain
+from rag_core.terminal import plain, print_answer_notes
 
 NOTE = "# Loan note\n\nThe bank loan of EUR 50 million matures in June 2027 and is secured by the plant in Ghent.\n"
 QUESTION = "When does the bank loan mature?"
@@ -144,3 +145,24 @@ def test_help_teaches_with_examples_and_settings() -> None:
 def test_terminal_escapes_in_documents_never_reach_the_terminal() -> None:
     assert plain("a\x1b[2Jb\u202ec\x07d\ne") == "a[2Jbcde"
     assert plain("a\nb", keep="\n") == "a\nb"
+
+
+def test_an_unsupported_sentence_is_marked_where_the_answer_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "The loan matures in 2023."
+    answer = Answer(
+        question="When?",
+        query="When?",
+        text=text,
+        citations=(),
+        sentences=(AnswerSentence(0, len(text), text),),
+        abstained=False,
+        hits=(),
+        finish_reason="stop",
+        model="m",
+        timings={},
+        tokens=TokenCounts(),
+    )
+    print_answer_notes(answer)
+    shown = capsys.readouterr()
+    assert f"No passage supports: {text}" in shown.out
+    assert shown.err == ""
