@@ -36,8 +36,9 @@ from train.errors import BaseModelError, CheckpointError, DiskError, Equivalence
 from train.heads import HEAD_FILE, HEAD_KEY, LEGACY_HEAD_FILE, head_of, load_head, untie
 from train.hub import push_folder
 from train.manifest import MANIFEST
-from train.merged import Merged, MergeRequest, merge_run, prove
+from train.merged import Merged, MergeRequest, merge_run
 from train.merging import Merger, base_tensors, written
+from train.proving import prove
 from train.rounding import prove_weights
 from train.rows import read_rows
 from train.selecting import UNKNOWN_PROMPT, select_checkpoint
