@@ -223,6 +223,9 @@ def test_a_4_bit_base_is_trained_saved_and_resumed(
     config.intermediate_size = 128
     AutoModelForCausalLM.from_config(config).save_pretrained(base)
     monkeypatch.setattr(train.finetune, "_device_and_precision", lambda settings: ("cpu", "no"))
+    # Where a CPU has AVX-512's bfloat16, weights are packed for inference at the first evaluation, and then give no
+    # gradients; a GPU knows no such packing.
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
     same = [
         word
         for change in (f"base.model={base}", "base.quantization=nf4", "optim.max_steps=4")
@@ -233,8 +236,7 @@ def test_a_4_bit_base_is_trained_saved_and_resumed(
     assert losses[-1] < losses[0]
     shutil.rmtree(place / "bits" / "checkpoints" / "step-000004")
     assert train_it(place, "bits", *same, "--resume") == 0
-    # bitsandbytes packs the weights anew, with a rounding, whenever a CPU evaluates after it trained.
-    assert [line[2] for line in events(place / "bits", "step", "eval")] == pytest.approx(losses, rel=1e-3)
+    assert [line[2] for line in events(place / "bits", "step", "eval")] == pytest.approx(losses, rel=1e-5)
 
 
 def test_a_launcher_that_shards_the_model_is_refused() -> None:
