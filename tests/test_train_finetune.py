@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from train_models import tiny_base, tiny_rows
 
 import train.finetune
 from train.checkpoint import list_checkpoints
 from train.errors import BaseModelError, CheckpointError, DataError, DeviceError, DiskError, SettingsError
-from train.finetune import _require_whole_model, main
+from train.finetune import _with_sharding, main
 from train.journal import read_journal
+from train.settings import TrainSettings, change_settings
+from train.sharding import require_shardable
 from train.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
@@ -162,21 +166,14 @@ def test_interrupted_it_ends_after_a_checkpoint(place: Path, monkeypatch: pytest
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+# What `accelerate launch` starts on GPUs; on CPUs it starts one process alone.
+PAIR = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "train.finetune"]
+
+
 def test_two_processes_learn_what_one_does(place: Path) -> None:
     same = ("--set", "lora.dropout=0", "--set", "optim.max_steps=3")
     assert train_it(place, "alone", *same) == 0
-    # What `accelerate launch` starts on GPUs; on CPUs it starts one process alone.
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "-m",
-        "train.finetune",
-    ]
-    pair = child(place, launch, "pair", *same, "--set", "batch.accumulation=1")
+    pair = child(place, PAIR, "pair", *same, "--set", "batch.accumulation=1")
     assert pair.returncode == 0, pair.stderr
     one, two = (events(place / name, "step", "eval") for name in ("alone", "pair"))
     assert [line[:2] for line in one] == [line[:2] for line in two]
@@ -188,9 +185,39 @@ def test_two_processes_learn_what_one_does(place: Path) -> None:
         train_it(place, "pair", *same, "--set", "batch.accumulation=1", "--resume")
 
 
+def test_a_model_split_over_two_processes_learns_what_one_does_and_goes_on(place: Path) -> None:
+    same = ("--set", "lora.dropout=0", "--set", "optim.max_steps=3")
+    assert train_it(place, "not-split", *same) == 0
+    split = (*same, "--set", "batch.accumulation=1", "--set", "memory.shard=true")
+    pair = child(place, PAIR, "split", *split)
+    assert pair.returncode == 0, pair.stderr
+    one, two = (events(place / name, "step", "eval") for name in ("not-split", "split"))
+    assert [line[:2] for line in one] == [line[:2] for line in two]
+    assert [line[2] for line in two] == pytest.approx([line[2] for line in one], rel=1e-4)
+    # A checkpoint is the whole one that a single process writes, so everything else reads it.
+    ends = [place / name / "checkpoints" / "step-000003" for name in ("not-split", "split")]
+    for file in ("adapter_model.safetensors", "head.safetensors"):
+        whole, joined = (load_file(end / file) for end in ends)
+        assert whole.keys() == joined.keys()
+        for name, weight in whole.items():
+            torch.testing.assert_close(joined[name], weight, rtol=1e-3, atol=1e-5)
+    shutil.rmtree(ends[1])
+    again = child(place, PAIR, "split", *split, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert [line[2] for line in events(place / "split", "step", "eval")] == pytest.approx(
+        [line[2] for line in two], rel=1e-5
+    )
+    with pytest.raises(CheckpointError, match="written by 2 processes"):
+        train_it(place, "split", *same, "--set", "batch.accumulation=1", "--resume")
+    whole_again = child(place, PAIR, "split", *same, "--set", "batch.accumulation=1", "--resume")
+    assert whole_again.returncode == 1
+    assert "memory.shard=true; resume with the same" in whole_again.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
+        (["memory.shard=true"], DeviceError, "splits the model over several processes"),
         (["base.quantization=nf4"], DeviceError, "No CUDA GPU"),
         (["optim.name=adamw_8bit"], DeviceError, "needs a GPU"),
         (["base.dtype=float16"], DeviceError, "float16 is not trained on a CPU"),
@@ -239,14 +266,28 @@ def test_a_4_bit_base_is_trained_saved_and_resumed(
     assert [line[2] for line in events(place / "bits", "step", "eval")] == pytest.approx(losses, rel=1e-5)
 
 
-def test_a_launcher_that_shards_the_model_is_refused() -> None:
+def test_the_launcher_may_ask_for_sharding_too() -> None:
     from accelerate.utils import DistributedType
 
+    settings = TrainSettings()
     for kind in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU):
-        _require_whole_model(kind.value)
-    for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-        with pytest.raises(DeviceError, match="shards the model"):
-            _require_whole_model(kind.value)
+        assert _with_sharding(settings, kind.value) == settings
+    assert _with_sharding(settings, DistributedType.FSDP.value).memory.shard
+    with pytest.raises(DeviceError, match="DEEPSPEED"):
+        _with_sharding(settings, DistributedType.DEEPSPEED.value)
+
+
+def test_what_does_not_work_on_parts_of_a_model_is_told() -> None:
+    fitting = ["optim.name=adamw", "base.quant_storage=bfloat16"]
+    require_shardable(change_settings(TrainSettings(), fitting), 2, torch.bfloat16)
+    for changes, processes, dtype, words in (
+        (fitting, 1, torch.bfloat16, "accelerate launch"),
+        (fitting, 2, torch.float16, "bfloat16"),
+        (["optim.name=adamw_8bit", fitting[1]], 2, torch.bfloat16, "optim.name=adamw"),
+        (fitting[:1], 2, torch.bfloat16, "quant_storage=bfloat16"),
+    ):
+        with pytest.raises(DeviceError, match=words):
+            require_shardable(change_settings(TrainSettings(), changes), processes, dtype)
 
 
 def test_a_damaged_state_is_told(place: Path, whole: Path) -> None:

@@ -15,13 +15,16 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag_core.prompting import PROMPT_VERSION
 from train.base import base_name, read_config
 from train.errors import CheckpointError, DiskError
 from train.heads import HEAD_FILE, head_of, save_head
 from train.settings import TrainSettings, settings_from
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "CHECKPOINTS",
@@ -77,20 +80,27 @@ def require_same_base(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def write_checkpoint(
-    run: Path, step: int, model: Any, settings: TrainSettings, base: dict[str, Any], scores: dict[str, float]
+    run: Path,
+    step: int,
+    model: Any,
+    settings: TrainSettings,
+    base: dict[str, Any],
+    scores: dict[str, float],
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> Path:
     """Write adapters, head and facts into a new folder beside the others; return it, not yet in place.
 
+    `weights` are the trained ones by name where `model` itself holds a part of each alone.
     The caller adds the trainer's state and calls `publish`. Raises DiskError.
     """
     work = run / CHECKPOINTS / f"{_WORK}{step:06d}"
     try:
         shutil.rmtree(work, ignore_errors=True)
         (work / STATE).mkdir(parents=True)
-        model.save_pretrained(str(work), save_embedding_layers=False)
+        model.save_pretrained(str(work), state_dict=weights, save_embedding_layers=False)
         (work / "README.md").unlink(missing_ok=True)
         if settings.head.train:
-            save_head(work, head_of(model).weight)
+            save_head(work, head_of(model).weight if weights is None else _head_among(weights))
         details = {
             "step": step,
             "prompt_version": PROMPT_VERSION,
@@ -106,6 +116,10 @@ def write_checkpoint(
         shutil.rmtree(work, ignore_errors=True)
         raise disk_error(work, error) from error
     return work
+
+
+def _head_among(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    return next(weight for name, weight in weights.items() if "lora_" not in name)
 
 
 def publish(work: Path, step: int) -> Path:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ python -m train.finetune train/configs/mistral-7b-p100.yaml
 python -m train.finetune train/configs/smollm2-cpu.yaml --set data.train=rows.jsonl --set optim.epochs=2
 python -m train.finetune train/configs/mistral-7b-p100.yaml --resume
 accelerate launch --num_processes 2 -m train.finetune train/configs/t4x2.yaml
+accelerate launch --num_processes 2 -m train.finetune train/configs/a10g.yaml --set memory.shard=true \
+    --set optim.name=adamw --set base.quant_storage=bfloat16
 """
 
 
@@ -56,7 +59,7 @@ def finetune(settings: TrainSettings, *, resume: bool = False) -> int:
 
     device, mixed = _device_and_precision(settings)
     accelerator = Accelerator(mixed_precision=mixed, cpu=device == "cpu")
-    _require_whole_model(str(accelerator.distributed_type.value))
+    settings = _with_sharding(settings, str(accelerator.distributed_type.value))
     # One process fetches what the others then find.
     with accelerator.main_process_first():
         start = _start(settings, resume)
@@ -90,13 +93,18 @@ def _outcome(trainer: Trainer, settings: TrainSettings, journal: Any) -> int:
     return 0
 
 
-def _require_whole_model(distributed: str) -> None:
-    """Raise DeviceError where the launcher would shard the model: what a checkpoint needs would be in pieces."""
+def _with_sharding(settings: TrainSettings, distributed: str) -> TrainSettings:
+    """Return the settings with `memory.shard` where the launcher was told to use FSDP.
+
+    Raises DeviceError where it was told to shard the model in a way that is not ours.
+    """
+    if distributed == "FSDP":
+        return replace(settings, memory=replace(settings.memory, shard=True))
     if distributed not in ("NO", "MULTI_CPU", "MULTI_GPU"):
         raise DeviceError(
-            f"accelerate was told to use {distributed}, which shards the model; launch without it: each card holds the "
-            "whole 4-bit model, 7.4 GB at most in the profiles for 16 GB"
+            f"accelerate was told to use {distributed}, which is not built here; launch without it, or with --use_fsdp"
         )
+    return settings
 
 
 def _start(settings: TrainSettings, resume: bool) -> Any:
@@ -173,15 +181,18 @@ def _prepare(settings: TrainSettings, accelerator: Accelerator, journal: Any, st
     from train.checkpoint import base_facts, require_same_base
     from train.modelling import add_adapters, restore, trainable_line
     from train.optimisers import create_optimizer
+    from train.sharding import require_shardable, shard
     from train.stepping import LossModel, prepare_layers
     from train.trainer import Trainer
 
     folder = base_folder(settings.base)
     if start:
         require_same_base(start, folder)
+    dtype = training_dtype(settings.base, accelerator.device)
+    if settings.memory.shard:
+        require_shardable(settings, accelerator.num_processes, dtype)
     data = encode_data(settings, folder)
     journal.say(f"{len(data.train):,} rows to train on, {len(data.eval):,} held out")
-    dtype = training_dtype(settings.base, accelerator.device)
     base = load_base(
         folder,
         dtype,
@@ -196,6 +207,8 @@ def _prepare(settings: TrainSettings, accelerator: Accelerator, journal: Any, st
     journal.say(trainable_line(model))
     prepare_layers(model, settings.memory)
     loss_model = LossModel(model, dtype, settings.memory.loss_chunk_tokens)
+    if settings.memory.shard:
+        shard(loss_model, model, accelerator.device)
     optimizer = create_optimizer(loss_model, settings.optim, accelerator.device)
     if accelerator.is_main_process:
         _write_settings(settings)

@@ -125,6 +125,9 @@ class MemorySettings:
     )
     loss_chunk_tokens: int = _is(1024, "tokens whose logits are held at once", 16)
     attention: Literal["sdpa", "eager"] = _is("sdpa", "implementation of attention")
+    shard: bool = _is(
+        False, "split the model over the processes of accelerate launch (FSDP), rather than a whole one on each card"
+    )
 
 
 @dataclass(frozen=True)

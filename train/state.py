@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from train.checkpoint import STATE
 from train.encoding import Example
 from train.errors import CheckpointError
 from train.settings import TrainSettings
+from train.sharding import local_state, put_local_state
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["data_fingerprint", "load_state", "require_same_run", "save_state"]
+__all__ = ["Place", "data_fingerprint", "load_state", "require_same_run", "save_state"]
 
 _POSITION = "position.json"
 # May differ between a run and its continuation: where things go, and what trades memory against time.
@@ -33,42 +31,68 @@ def data_fingerprint(examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def save_state(work: Path, step: int, optimizer: Any, scaler: Any, rank: int, world: int, fingerprint: str) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands in a run: its rank among `world`, whether the model is split over them, and on what rows."""
+
+    rank: int
+    world: int
+    sharded: bool
+    fingerprint: str
+
+
+def save_state(work: Path, step: int, place: Place, optimizer: Any, scaler: Any) -> None:
     """Write this process's state into the `state` folder of a checkpoint that is being written."""
     import torch
 
     folder = work / STATE
-    torch.save(optimizer.state_dict(), folder / f"optimizer-{rank}.pt")
-    torch.save(_random_state(), folder / f"random-{rank}.pt")
-    if rank == 0:
+    optimizer_state = local_state(optimizer) if place.sharded else optimizer.state_dict()
+    torch.save(optimizer_state, folder / f"optimizer-{place.rank}.pt")
+    torch.save(_random_state(), folder / f"random-{place.rank}.pt")
+    if place.rank == 0:
         scale = scaler.state_dict() if scaler is not None else None
-        position = {"step": step, "world": world, "data": fingerprint, "scaler": scale}
+        position = {
+            "step": step,
+            "world": place.world,
+            "sharded": place.sharded,
+            "data": place.fingerprint,
+            "scaler": scale,
+        }
         (folder / _POSITION).write_text(json.dumps(position), encoding="utf-8")
 
 
-def load_state(folder: Path, optimizer: Any, scaler: Any, rank: int, world: int, fingerprint: str) -> int:
+def load_state(folder: Path, place: Place, optimizer: Any, scaler: Any) -> int:
     """Put back what `save_state` wrote and return the number of finished steps.
 
-    Raises CheckpointError where it is damaged, the data differs, or another number of processes wrote it.
+    Raises CheckpointError where it is damaged, the data differs, or processes of another number or kind wrote it.
     """
     import torch
 
     state = folder / STATE
     try:
         position = json.loads((state / _POSITION).read_text(encoding="utf-8"))
-        if position["world"] != world:
+        if position["world"] != place.world:
             raise CheckpointError(
-                f"{folder.name} was written by {position['world']} processes and {world} are running; start as many"
+                f"{folder.name} was written by {position['world']} processes and {place.world} are running; "
+                "start as many"
             )
-        if position["data"] != fingerprint:
+        if position.get("sharded", False) != place.sharded:
+            raise CheckpointError(
+                f"{folder.name} was written with memory.shard={str(not place.sharded).lower()}; resume with the same"
+            )
+        if position["data"] != place.fingerprint:
             raise CheckpointError(
                 f"{folder.name} was trained on other rows, or with another tokenizer or prompt; "
                 "use the same data, or start a new run"
             )
-        optimizer.load_state_dict(torch.load(state / f"optimizer-{rank}.pt", map_location="cpu", weights_only=True))
+        held = torch.load(state / f"optimizer-{place.rank}.pt", map_location="cpu", weights_only=True)
+        if place.sharded:
+            put_local_state(optimizer, held)
+        else:
+            optimizer.load_state_dict(held)
         if scaler is not None and position["scaler"]:
             scaler.load_state_dict(position["scaler"])
-        _set_random_state(torch.load(state / f"random-{rank}.pt", map_location="cpu", weights_only=True))
+        _set_random_state(torch.load(state / f"random-{place.rank}.pt", map_location="cpu", weights_only=True))
         return int(position["step"])
     except CheckpointError:
         raise

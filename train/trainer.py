@@ -16,7 +16,8 @@ from train.errors import TrainError
 from train.journal import Journal
 from train.optimisers import learning_rate, set_learning_rate
 from train.settings import TrainSettings
-from train.state import load_state, save_state
+from train.sharding import clip_gradients, whole_weights
+from train.state import Place, load_state, save_state
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,7 @@ class Trainer:
         journal: Journal,
         on_checkpoint: Callable[[Path, int], None] = lambda folder, step: None,
     ) -> None:
-        """Prepare for the devices that `accelerator` found."""
+        """Prepare for the devices that `accelerator` found; with `memory.shard`, `model` is split over them already."""
         self.plan = Plan(
             tuple(len(example) for example in data.train),
             settings.batch,
@@ -60,7 +61,11 @@ class Trainer:
             accelerator.num_processes,
         )
         self._inner = model
-        self._model, self._optimizer = accelerator.prepare(model, optimizer)
+        self._sharded = settings.memory.shard
+        self._model: Any = model
+        self._optimizer: Any = optimizer
+        if not self._sharded:
+            self._model, self._optimizer = accelerator.prepare(model, optimizer)
         self._data, self._settings, self._base = data, settings, base
         self._accelerator, self._journal, self._on_checkpoint = accelerator, journal, on_checkpoint
         self._answers = tuple(len(example) - example.answer_start for example in data.train)
@@ -77,14 +82,7 @@ class Trainer:
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint, whose weights the model holds already. Raises CheckpointError."""
         process = self._accelerator
-        self._done = load_state(
-            folder,
-            self._optimizer,
-            process.scaler,
-            process.process_index,
-            process.num_processes,
-            self._data.fingerprint,
-        )
+        self._done = load_state(folder, self._place(), self._optimizer, process.scaler)
 
     def rehearse(self) -> None:
         """Evaluate two batches and pass the largest training batch through and back: what fails, fails now.
@@ -139,15 +137,15 @@ class Trainer:
         """Write a checkpoint, whole or not at all, and tell `on_checkpoint`."""
         process = self._accelerator
         work = [""]
+        weights = whole_weights(self._inner, self._inner.model) if self._sharded else None
         if process.is_main_process:
-            model = self._inner.model
-            work = [str(write_checkpoint(self._run, self._done, model, self._settings, self._base, self._scores))]
+            found = self._inner.model, self._settings, self._base, self._scores
+            work = [str(write_checkpoint(self._run, self._done, *found, weights))]
         if process.num_processes > 1:
             from accelerate.utils import broadcast_object_list
 
             broadcast_object_list(work)
-        place = process.process_index, process.num_processes
-        save_state(Path(work[0]), self._done, self._optimizer, process.scaler, *place, self._data.fingerprint)
+        save_state(Path(work[0]), self._done, self._place(), self._optimizer, process.scaler)
         process.wait_for_everyone()
         if process.is_main_process:
             folder = publish(Path(work[0]), self._done)
@@ -167,15 +165,12 @@ class Trainer:
         tokens = 0
         for number, rows in enumerate(batches, start=1):
             tokens += sum(self.plan.lengths[row] for row in rows)
-            waits = nullcontext() if number == len(batches) else process.no_sync(self._model)
-            with waits:
+            waits = self._sharded or number == len(batches)
+            with nullcontext() if waits else process.no_sync(self._model):
                 loss, _ = self._forward(self._batch(rows))
                 process.backward(loss * scale)
             total += loss.detach() * scale
-        norm = float("nan")
-        if settings.max_grad_norm:
-            clipped = process.clip_grad_norm_(self._model.parameters(), settings.max_grad_norm)
-            norm = float(clipped) if clipped is not None else norm
+        norm = self._clip(settings.max_grad_norm) if settings.max_grad_norm else float("nan")
         rate = learning_rate(step, self.plan.total_steps, settings)
         set_learning_rate(self._optimizer.param_groups, rate)
         self._optimizer.step()
@@ -194,6 +189,16 @@ class Trainer:
             "tokens_per_second": tokens * process.num_processes / seconds,
             "memory_bytes": _peak_memory(process.device),
         }
+
+    def _clip(self, most: float) -> float:
+        if self._sharded:
+            return clip_gradients(self._model.parameters(), most)
+        clipped = self._accelerator.clip_grad_norm_(self._model.parameters(), most)
+        return float(clipped) if clipped is not None else float("nan")
+
+    def _place(self) -> Place:
+        process = self._accelerator
+        return Place(process.process_index, process.num_processes, self._sharded, self._data.fingerprint)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         return self._model(batch.ids, batch.positions, batch.labels)  # type: ignore[no-any-return]
@@ -218,16 +223,24 @@ class Trainer:
         sums = torch.zeros(3, dtype=torch.float64, device=process.device)
         self._model.eval()
         with torch.no_grad():
-            for batch in self._mine(batches):
+            for batch, counts in self._mine(batches):
                 loss, correct = self._inner.loss_of(batch)
-                sums += torch.stack([loss.double(), correct.double(), torch.tensor(len(batch.labels)).to(sums)])
+                if counts:
+                    sums += torch.stack([loss.double(), correct.double(), torch.tensor(len(batch.labels)).to(sums)])
         self._model.train()
         summed, right, count = (float(value) for value in process.reduce(sums, reduction="sum"))
         return {"loss": summed / max(1.0, count), "token_accuracy": right / max(1.0, count)}
 
-    def _mine(self, batches: Sequence[Sequence[int]]) -> Iterator[Batch]:
-        for rows in batches[self._accelerator.process_index :: self._accelerator.num_processes]:
-            yield self._batch(rows, self._data.eval)
+    def _mine(self, batches: Sequence[Sequence[int]]) -> Iterator[tuple[Batch, bool]]:
+        """Yield this process's batches, and whether each counts: one more that does not, where the others have one more.
+
+        Each pass through a split model is one of all processes.
+        """
+        rank, world = self._accelerator.process_index, self._accelerator.num_processes
+        for first in range(0, len(batches), world):
+            counts = first + rank < len(batches)
+            if counts or self._sharded:
+                yield self._batch(batches[first + rank if counts else first], self._data.eval), counts
 
 
 def _peak_memory(device: torch.device) -> int:
