@@ -11,6 +11,7 @@ RagError                        the base: `except RagError` catches all of them,
 │   ├── CorruptDocumentError    the content is damaged, or the parser gave up on it
 │   └── DocumentTooLargeError   over a limit: bytes, pages, characters, or time to parse
 ├── QuestionError               a question that cannot be asked: empty, or longer than the model's context
+├── EvaluationError             a file of questions or verdicts cannot be read or written
 ├── IndexStateError             the index on disk cannot be used: another embedder, locked, or not writable
 ├── ModelError                  a model cannot serve
 │   ├── ModelNotFoundError      the id or the folder resolves to nothing, here or on the Hub
@@ -33,6 +34,7 @@ __all__ = [
     "DocumentTooLargeError",
     "EmptyDocumentError",
     "EncryptedDocumentError",
+    "EvaluationError",
     "IndexStateError",
     "ModelError",
     "ModelLoadError",
@@ -92,6 +94,10 @@ class DocumentTooLargeError(DocumentError):
 
 class QuestionError(RagError):
     """A question that cannot be asked: empty, or longer than the model's context."""
+
+
+class EvaluationError(RagError):
+    """A file of questions or verdicts cannot be read or written."""
 
 
 class IndexStateError(RagError):

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rag_core.figures import numeric_match
+from rag_core.scoring import exact_match, token_f1
 from train.batching import collate, token_batches
 from train.encoding import Example
 from train.errors import DataError
-from train.figures import numeric_match
 from train.settings import BatchSettings
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["AnswerScores", "TokenScores", "exact_match", "score_answers", "score_examples", "token_f1"]
-
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+__all__ = ["AnswerScores", "TokenScores", "score_answers", "score_examples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +89,3 @@ def score_answers(predicted: Sequence[str], expected: Sequence[str]) -> AnswerSc
         numeric_rows=len(figures),
         rows=len(pairs),
     )
-
-
-def token_f1(predicted: str, expected: str) -> float:
-    """Return the harmonic mean of precision and recall over words, in [0, 1] (Rajpurkar et al. 2016, SQuAD).
-
-    Two empty answers agree, an empty and another one do not (as in SQuAD 2.0).
-    """
-    given, wanted = _normalised(predicted).split(), _normalised(expected).split()
-    if not given or not wanted:
-        return float(given == wanted)
-    shared = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * shared / (len(given) + len(wanted))
-
-
-def exact_match(predicted: str, expected: str) -> bool:
-    """Return whether both are the same but for case, punctuation, articles and white space (SQuAD's exact match)."""
-    return _normalised(predicted) == _normalised(expected)
-
-
-def _normalised(text: str) -> str:
-    """Return the text as SQuAD's evaluation compares it: lower case, no ASCII punctuation, no articles, single spaces."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
