@@ -13,6 +13,8 @@ from typing import Any
 
 from rag_core.config import ENVIRONMENT, RagConfig
 from rag_core.errors import DocumentNotFoundError, QuestionError, RagError
+from rag_core.evaluation import read_questions
+from rag_core.evaluation.command import add_options, document_files, run
 from rag_core.records import Answer, Document, DoneEvent, Message, TextEvent
 from rag_core.serialising import answer_dict, document_dict, hit_dict
 from rag_core.terminal import ProgressLine, note, plain, print_answer_notes, write
@@ -29,6 +31,7 @@ _EXAMPLES = """examples:
   python -m rag_core ask "What was revenue in 2023?"      # over everything indexed
   python -m rag_core search report.pdf "debt maturities"  # passages only, no model
   python -m rag_core chat report.pdf            # a conversation; an empty line or Ctrl-D ends it
+  python -m rag_core eval questions.jsonl report.pdf     # how right are the answers to questions of your own
   python -m rag_core remove report.pdf
   python -m rag_core doctor                     # what is installed, what is missing, what to do
 """
@@ -55,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     index.add_argument("files", nargs="*", type=Path, metavar="FILE", help="txt, md, pdf, docx, html, csv, xlsx")
     remove = _command(commands, "remove", _remove, "delete documents from the index: vectors, text and record")
     remove.add_argument("documents", nargs="+", metavar="DOCUMENT", help="name or id (its first characters do)")
+    measured = _command(commands, "eval", _eval, "measure the answers to questions of your own", models=True)
+    add_options(measured)
     doctor = _command(commands, "doctor", _doctor, "check what is installed, models, device, memory, disk", models=True)
     doctor.add_argument("--load", action="store_true", help="also load the models and answer one question")
     return parser
@@ -222,6 +227,12 @@ def _search(options: argparse.Namespace) -> int:
             place = f"{plain(hit.document.name)}, page {hit.page}, characters {hit.start}-{hit.end}"
             write(f"[{number}] {place}, score {hit.score:.2f}\n{plain(hit.text, keep=chr(10))}\n\n")
     return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    questions = read_questions(options.questions)
+    with _pipeline(options) as rag:
+        return run(rag, questions, _add(rag, document_files(options, questions), options), options)
 
 
 def _index(options: argparse.Namespace) -> int:

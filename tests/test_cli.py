@@ -36,6 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("cli")
     (place / "loan.md").write_text(NOTE, encoding="utf-8")
     (place / "cheese.txt").write_text("Gouda is a mild cheese from the Netherlands.\n", encoding="utf-8")
+    elsewhere = {"question": QUESTION, "answer": "June 2027", "document": "gone.pdf"}
+    (place / "elsewhere.jsonl").write_text(json.dumps(elsewhere), encoding="utf-8")
     assert run(place, "index", "loan.md", "cheese.txt").returncode == 0
     return place
 
@@ -84,6 +86,46 @@ def test_chat_keeps_the_conversation(folder: Path) -> None:
     assert "bank loan" in second["query"]
 
 
+def test_eval_measures_the_questions_of_a_file(folder: Path) -> None:
+    rows = [
+        {"id": "loan", "question": QUESTION, "answer": "June 2027", "document": "loan.md"},
+        {
+            "id": "cheese",
+            "question": "From which country is Gouda?",
+            "answer": "the Netherlands",
+            "document": "cheese.txt",
+        },
+        {
+            "id": "text",
+            "question": "Who chairs the board?",
+            "answer": "Anna Reuter",
+            "text": "Anna Reuter chairs the board.",
+        },
+        {
+            "id": "none",
+            "question": "What is the melting point of tungsten?",
+            "answerable": False,
+            "document": "loan.md",
+        },
+        {"question": "Gone?", "answer": "Yes.", "verdict": "up", "citations": [{"quote": "x", "document": "gone.pdf"}]},
+    ]
+    (folder / "questions.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    done = run(folder, "eval", "questions.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    by_id = {row["id"]: row for row in report["rows"]}
+    assert list(by_id) == ["loan", "cheese", "text", "none"]
+    assert by_id["none"]["given"]["abstained"] is True
+    assert by_id["loan"]["marks"]["contained"] is True
+    assert report["summary"]["abstention_recall"] == 1.0
+    assert report["summary"]["quotes_verbatim"] == 1.0
+    assert "their document is not here: 1" in done.stderr
+    assert "4 of 4 questions" in done.stderr
+    shown = run(folder, "eval", "questions.jsonl", "loan.md", "--wrong")
+    assert "answer F1" in shown.stdout
+    assert "abstention recall" in shown.stdout
+
+
 def test_index_lists_and_remove_deletes(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Net asset value is assets less liabilities.\n", encoding="utf-8")
     done = run(tmp_path, "index", "a.txt", "--json")
@@ -104,6 +146,8 @@ def test_index_lists_and_remove_deletes(tmp_path: Path) -> None:
         (["search", "loan.md", " "], "question is empty"),
         (["ask", "loan.md", QUESTION, "--model", "no/such-folder/here"], "no/such-folder/here"),
         (["index", "loan.md", "--embedder", "./nowhere"], "nowhere"),
+        (["eval", "missing.jsonl"], "missing.jsonl cannot be read"),
+        (["eval", "elsewhere.jsonl"], "names the document gone.pdf, which is not here"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_exit_one(folder: Path, words: list[str], message: str) -> None:

@@ -43,7 +43,7 @@ class EvalQuestion:
 
     Any of `answers` is right as a whole; `parts`, where given, all belong into the answer, as written in the document,
     and `figures` are the same with their scale. `operands` are the cells that a computed answer must cite. `rejected`
-    are answers that were found bad.
+    are answers that were found bad; `thumb` tells that a visitor of the app judged it.
     """
 
     id: str
@@ -58,6 +58,7 @@ class EvalQuestion:
     operands: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     kind: str = ""
+    thumb: bool = False
 
     @property
     def contained(self) -> tuple[tuple[str, ...], ...]:
@@ -160,7 +161,11 @@ def _judged(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(cited, list) or not all(isinstance(item, Mapping) for item in cited):
         raise EvaluationError(f"{place}: `citations` must be a list of objects with `quote` and `document`")
     documents = list(dict.fromkeys(_text(item, "document", place) for item in cited))
-    facts: dict[str, Any] = {"document": documents[0] if len(documents) == 1 else "", "kind": f"thumbs {verdict}"}
+    facts: dict[str, Any] = {
+        "document": documents[0] if len(documents) == 1 else "",
+        "kind": f"thumbs {verdict}",
+        "thumb": True,
+    }
     if verdict == "up":
         quotes = tuple(_text(item, "quote", place) for item in cited)
         return facts | ({"answerable": False} if abstained else {"answers": (said,), "evidence": quotes})
