@@ -1,132 +1,274 @@
 """Follow-up questions: make a question that leans on the conversation stand alone, so that it can be searched.
 
 Rules rather than a model: the embedded model of 135M parameters cannot rewrite reliably, a large one would cost a
-second generation for each turn, and a rule can be shown to the user. What comes out is always visible as
-`Answer.query`.
+second generation for each turn, and a rule can be shown to the user. A fragment takes the place of the words of the
+earlier question that it is parallel to ("and in Asia?"); a period is counted on from the earlier one ("the year
+before?"); a pronoun is replaced where what it means is plain. Where nothing of that is certain, the earlier question
+stands behind the new one in brackets. What comes out is always visible as `Answer.query`.
+
+Earlier answers hold text of documents, which may be hostile: of them only names are taken, few and short, and never
+without the user's own words beside them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from rag_core.dialogue.antecedents import names_in, replace_pronoun
+from rag_core.dialogue.parallels import PREPOSITIONS, Similarity, replace_modifier, replace_parallel
+from rag_core.dialogue.periods import Period, Step, find_periods, find_step, is_vague, shift
+from rag_core.dialogue.signals import (
+    changes_topic,
+    compares,
+    correction,
+    is_whole_question,
+    leans_on_given,
+    points_back,
+    says_little,
+    without_courtesy,
+    without_opener,
+)
 from rag_core.records import Message
-from rag_core.sentences import content_terms, sentence_spans, years
+from rag_core.sentences import content_terms
 
-__all__ = ["resolve_question"]
+__all__ = ["Similarity", "resolve_question"]
 
-_OPENER = re.compile(
-    r"^\s*(?:ok(?:ay)?|and|but|so|also|then|now|what about|how about|what of|what if|same for|same question for)\b[\s,:]*",
+# A fragment of more content words than this says enough by itself.
+_FRAGMENT_TERMS = 6
+# Cosine with the earlier question under which an unannounced fragment is a topic of its own.
+_RELATED = 0.2
+_MOST_CONTEXT_CHARACTERS = 240
+_LEADING = re.compile(
+    r"^(?:(?:what|which|who)\s+(?:is|are|was|were)|what's|tell me about|explain|describe|define|show me|give me)\s+",
     re.IGNORECASE,
 )
-_PRONOUN = re.compile(
-    r"\b(?:it|its|they|them|their|theirs|he|she|him|his|her|hers|that|those|these|this|one|ones|former|latter|there|both|same)\b",
+_MODIFIED = re.compile(
+    r"^(?:the|an?)\s+(?P<modifier>[a-z][\w-]+)\s+(?:one|ones|figure|number|amount|version|value|kind|type)$",
     re.IGNORECASE,
 )
-# "that" and "this" point back only where no noun of their own follows at once ("this note" is a noun of its own, which
-# still points back); relative clauses ("the fund that pays") must not count.
-_RELATIVE = re.compile(r"\b(?:fact|say|says|said|shows?|mean|means|so|such|\w+s|\w+ed)\s+that\b", re.IGNORECASE)
-_BEFORE = re.compile(
-    r"\b(?:(?:the\s+)?(?:year|period)\s+(?:before|earlier|prior)|"
-    r"(?:the\s+)?(?:previous|prior|preceding|last)\s+year|one year (?:before|earlier))\b",
+_ORDINAL = frozenset("other first second third last latter former next previous same former total whole".split())
+_SAME_PERIOD = re.compile(
+    r"[\s,]+(?:(?:for|in|at|on)\s+)?(?:the\s+)?same\s+(?:date|day|year|period|quarter|month|time)\s*$", re.IGNORECASE
+)
+_THAT_PERIOD = re.compile(
+    r"\b(?:(?:in|of|for|during|at)\s+)?(?:that|this|the same)\s+(?:(?:fiscal|financial)\s+)?(?:year|quarter|month|period)\b",
     re.IGNORECASE,
 )
-_AFTER = re.compile(
-    r"\b(?:(?:the\s+)?year\s+(?:after|later|following)|(?:the\s+)?(?:next|following|subsequent)\s+year|one year later)\b",
-    re.IGNORECASE,
+_WITH_PREPOSITION = (
+    r"(?:\b(?:(?:at|by|until|from)\s+the\s+(?:end|start|beginning|close)\s+of|in|of|for|on|at|by|during|from)\s+"
+    r"(?:the\s+)?)?"
 )
-_TWO_BEFORE = re.compile(r"\btwo\s+years\s+(?:before|earlier|prior)\b", re.IGNORECASE)
-_NAME = re.compile(r"\b[A-Z][\w&.-]+(?:\s+(?:of|and|the|&|[A-Z][\w&.-]+))*\s+[A-Z][\w&.-]+|\b[A-Z][a-z]+[A-Z]\w*\b")
-_INTERROGATIVE = re.compile(
-    r"^(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did|has|have|can|could|list|name|give|show|explain|describe|define|compare|summari[sz]e)\b",
-    re.IGNORECASE,
-)
-# A follow-up of no more than this many content words may be a fragment ("in 2021?", "operating profit?").
-_FRAGMENT_TERMS = 3
+_WH = re.compile(r"\b(?:what|which|who|whom|whose|when|where|why|how)\b", re.IGNORECASE)
 
 
-def resolve_question(question: str, history: Sequence[Message]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question made whole: its own words, and what stands in brackets behind them."""
+
+    core: str
+    context: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.core} ({self.context})" if self.context else self.core
+
+
+def resolve_question(question: str, history: Sequence[Message], similarity: Similarity | None = None) -> str:
     """Return `question` as one that stands alone, with what it leaves unsaid taken from `history`.
 
-    A question that already stands alone comes back as it is (white space folded). Earlier user turns are resolved
-    first, so a chain of fragments ("and in 2021?", "and the year before?") keeps its subject.
+    A question that already stands alone comes back as it is (white space folded, thanks at its start dropped). Earlier
+    user turns are resolved first, so a chain of fragments ("and in 2021?", "and the year before?") keeps its subject.
+    `similarity` gives the cosine, in [-1, 1], of a phrase with others; without it a fragment is put in another's place
+    only where their form shows that they are parallel.
     """
-    previous, previous_answer = "", ""
+    asked: _Asked | None = None
+    answer = ""
     for message in history:
         if message.role == "user":
-            previous = _resolve_one(_clean(message.content), previous, previous_answer)
+            asked = _resolve(_clean(message.content), asked, answer, similarity)
         elif message.role == "assistant":
-            previous_answer = message.content
-    return _resolve_one(_clean(question), previous, previous_answer)
+            answer = message.content
+    return _resolve(_clean(question), asked, answer, similarity).text
 
 
 def _clean(text: str) -> str:
     return " ".join(text.split())
 
 
-def _resolve_one(question: str, previous: str, previous_answer: str) -> str:
-    if not previous:
-        return question
-    question, shifted = _resolve_relative_years(question, previous, previous_answer)
-    body = _OPENER.sub("", question).strip(" ?.!")
-    opened = body != question.strip(" ?.!") and bool(_OPENER.match(question))
-    new_terms = [term for term in content_terms(body) if term not in ("year", "period")]
-    own_years = years(question)
-    topic = [term for term in new_terms if term not in own_years]
-    if own_years and not topic and (opened or shifted or not _INTERROGATIVE.match(body) or _PRONOUN.search(body)):
-        return _replace_years(previous, own_years)
-    if _points_back(body):
-        return _with_context(question, previous, previous_answer)
-    fragment = not _INTERROGATIVE.match(body) and len(topic) <= _FRAGMENT_TERMS
-    if fragment or (opened and not _INTERROGATIVE.match(body)):
-        return _swap_topic(body, previous, own_years)
-    if not topic:
-        return _with_context(question, previous, previous_answer)
-    return question
+def _resolve(question: str, asked: _Asked | None, answer: str, similarity: Similarity | None) -> _Asked:
+    if asked is None:
+        return _Asked(question)
+    text = without_courtesy(question)
+    if (other := changes_topic(text)) is not None:
+        return _Asked(other)
+    corrected = correction(text)
+    spoken = corrected[0] if corrected else text
+    body, opened = without_opener(spoken)
+    if corrected and (swapped := _withdrawn(asked, *corrected)):
+        return swapped
+    body, stepped = _with_periods(body, asked, answer)
+    rest = _without_periods(body)
+    only_period = not content_terms(rest) and (stepped or is_vague(body) or bool(find_periods(body)))
+    asks_why = _WH.match(rest) is not None and not points_back(rest)
+    if only_period and not asks_why and not compares(rest):
+        return replace(asked, core=_with_period(asked.core, body))
+    if is_whole_question(body):
+        # What opened it is dropped where words were changed or where it would stand before a question of its own.
+        return _whole(_sentence(body, text) if stepped or corrected or opened else text, body, asked, answer)
+    return _fragment(_sentence(body, text), body, opened or corrected is not None, asked, answer, similarity)
 
 
-def _points_back(body: str) -> bool:
-    return bool(_PRONOUN.search(_RELATIVE.sub("", body)))
+def _sentence(body: str, original: str) -> str:
+    """Return `body` with a capital at its start and the sign at its end that the original had."""
+    end = original.rstrip()[-1:]
+    return body[:1].upper() + body[1:] + (end if end in ("?", ".", "!") else "")
 
 
-def _resolve_relative_years(question: str, previous: str, previous_answer: str) -> tuple[str, bool]:
-    """Turn "the year before" into the year it means, counted from the years of the question before."""
-    known = years(previous) or years(previous_answer)
-    if not known or years(question):
-        return question, False
-    for pattern, base, step in ((_TWO_BEFORE, min, -2), (_BEFORE, min, -1), (_AFTER, max, 1)):
-        if pattern.search(question):
-            year = int(base(known)) + step
-            return pattern.sub(f"{year}", question, count=1), True
-    return question, False
+def _whole(text: str, body: str, asked: _Asked, answer: str) -> _Asked:
+    """Resolve what has the form of a whole question."""
+    pointer = points_back(body)
+    if pointer is None:
+        leans = says_little(body) or leans_on_given(body, f"{asked.core} {answer[:300]}")
+        return _with_context(text, asked, answer) if leans else _Asked(text)
+    dated = _THAT_PERIOD.search(text)
+    known = find_periods(asked.core)
+    if dated and known:
+        text = f"{text[: dated.start()]}in {known[-1].text}{text[dated.end() :]}"
+        return _with_context(text, asked, answer)
+    replaced = replace_pronoun(text, asked.core, answer)
+    if replaced is None:
+        return _with_context(text, asked, answer)
+    # A name that only an answer gave stands beside the user's own words, never in their place.
+    return _Asked(replaced.text, "" if replaced.from_question else _topic(asked))
 
 
-def _replace_years(previous: str, own_years: Sequence[str]) -> str:
-    """Ask the previous question for other years; where it named none, add them at its end."""
-    known = years(previous)
+def _fragment(text: str, body: str, opened: bool, asked: _Asked, answer: str, similarity: Similarity | None) -> _Asked:
+    """Resolve what is no whole question: put it in place of what it is parallel to, or name the context."""
+    modified = _MODIFIED.match(body)
+    if modified and modified["modifier"].lower() not in _ORDINAL:
+        core = replace_modifier(asked.core, modified["modifier"])
+        if core is not None:
+            return replace(asked, core=core)
+    if points_back(body) or compares(body) or _WH.search(body) or says_little(_without_periods(body)):
+        return _with_context(text, asked, answer)
+    if all(word in _ORDINAL for word in re.findall(r"\w+", body.lower()) if word not in ("the", "and", "a")):
+        return _with_context(text, asked, answer)
+    phrase = _SAME_PERIOD.sub("", body)
+    topic = _without_periods(phrase)
+    if len(content_terms(topic)) > _FRAGMENT_TERMS:
+        return _Asked(text)
+    core = None
+    first = topic.split()[0].lower()
+    if first != "per":
+        core = replace_parallel(asked.core, topic, similarity, capital_counts=opened)
+    if core is None:
+        if first in (*PREPOSITIONS, "per"):
+            core = f"{asked.core.rstrip(' ?.!')} {first}{topic[len(first) :]}?"
+        elif not opened and similarity and similarity(topic, [asked.core])[0] < _RELATED:
+            return _Asked(text)
+        else:
+            return _with_context(_sentence(topic, text), asked, answer, periods_of=body)
+    return replace(asked, core=_with_period(core, phrase) if find_periods(phrase) else core)
+
+
+def _withdrawn(asked: _Asked, new: str, old: str) -> _Asked | None:
+    """Put `new` in place of `old` in the earlier question where it stands there."""
+    old = re.sub(r"^(?:the|an?|in|of|for)\s+", "", old, flags=re.IGNORECASE)
+    new = re.sub(r"^(?:the|an?|in|of|for)\s+", "", new, flags=re.IGNORECASE)
+    if not old or not re.search(rf"\b{re.escape(old)}\b", asked.core, re.IGNORECASE):
+        return None
+    return replace(
+        asked, core=re.sub(rf"\b{re.escape(old)}\b", lambda _: new, asked.core, count=1, flags=re.IGNORECASE)
+    )
+
+
+# Periods -------------------------------------------------------------------------------------------------------------
+
+
+def _with_periods(body: str, asked: _Asked, answer: str) -> tuple[str, bool]:
+    """Turn "the year before" into the period it means, counted from those of the earlier question (else its answer)."""
+    step = find_step(body)
+    if step is None or find_periods(body):
+        return body, False
+    known = find_periods(asked.core) or find_periods(asked.context) or find_periods(answer[:300])[:1]
+    meant = _stepped(step, known)
+    if not meant:
+        return body, False
+    return f"{body[: step.start]}{meant}{body[step.end :]}", True
+
+
+def _stepped(step: Step, known: Sequence[Period]) -> str:
     if not known:
-        return f"{previous.rstrip(' ?.!')} in {' and '.join(own_years)}?"
-    first = previous.index(known[0])
-    last = previous.rindex(known[-1]) + 4
-    return previous[:first] + " and ".join(own_years) + previous[last:]
+        return ""
+    base = known[0] if step.count < 0 else known[-1]
+    if not step.run:
+        return shift(base, step.count, step.unit) or ""
+    sign = 1 if step.count > 0 else -1
+    found = [shift(base, sign * count, step.unit) for count in range(1, abs(step.count) + 1)]
+    return " and ".join(one for one in found if one)
 
 
-def _swap_topic(body: str, previous: str, own_years: Sequence[str]) -> str:
-    """Ask about another topic under the previous question's years and names."""
-    kept = [] if own_years else list(dict.fromkeys(years(previous)))
-    names = [name for name in _NAME.findall(previous) if name.lower() not in body.lower()]
-    words = [f"What about {body}" if not _INTERROGATIVE.match(body) else body]
-    if names:
-        words.append(f"of {' and '.join(names)}")
-    if kept:
-        words.append(f"in {' and '.join(kept)}")
-    return " ".join(words) + "?"
+def _without_periods(body: str) -> str:
+    """Return `body` without the periods it names and the prepositions before them."""
+    if is_vague(body):
+        return ""
+    for period in reversed(find_periods(body)):
+        head = re.sub(rf"(?:{_WITH_PREPOSITION})$", "", body[: period.start], flags=re.IGNORECASE)
+        body = f"{head.rstrip(' ,')} {body[period.end :].lstrip(' ,')}"
+    return re.sub(r"\s+(?:and|to|-|–)\s*$", "", body).strip(" ,?.!")
 
 
-def _with_context(question: str, previous: str, previous_answer: str) -> str:
-    """Keep the question, and name in brackets what its pronouns can mean: the previous question and its answer's names."""
-    spans = sentence_spans(previous_answer)
-    first = previous_answer[spans[0][0] : spans[0][1]] if spans else ""
-    names = [name for name in dict.fromkeys(_NAME.findall(first)) if name.lower() not in previous.lower()]
-    context = previous.rstrip(" ?.!") + (f"; {', '.join(names[:3])}" if names else "")
-    return f"{question} ({context})"
+def _with_period(core: str, body: str) -> str:
+    """Return the earlier question asked for the period of `body`; one that named none gets it at its end."""
+    new = find_periods(body)
+    old = find_periods(core)
+    if new:
+        text = body[new[0].start : new[-1].end]
+        lead = re.search(rf"{_WITH_PREPOSITION}$", body[: new[0].start], re.IGNORECASE)
+        lead_text = lead.group().lower() if lead else ""
+    else:
+        lead_text, text = "", _dated(body.strip(" ?.!"), old)
+    if not old:
+        return f"{core.rstrip(' ?.!')} {lead_text or ('' if text.split()[0].lower() in PREPOSITIONS else 'in ')}{text}?"
+    if len(new) == 1 and new[0].year is None and old[-1].year is not None:
+        text += f" of {old[-1].year}" if "quarter" in text.lower() else f" {old[-1].year}"
+    head, tail = core[: old[0].start], core[old[-1].end :]
+    if len(new) == 1 and len(old) > 1:
+        head = re.sub(r"\b(?:between|from)\s+$", "in ", head, flags=re.IGNORECASE)
+    if new and new[0].unit == "year" and len(lead_text.split()) < 2 and len(new) == len(old) == 1:
+        # A year alone keeps the quarter, month or day that was asked about.
+        kept = shift(old[0], new[0].year - old[0].year, "year") if new[0].year and old[0].year else None
+        return f"{head}{kept if kept and old[0].unit != 'year' else text}{tail}"
+    if len(lead_text.split()) >= 2 or text.split()[0].lower() in (*PREPOSITIONS, "the"):
+        head = re.sub(rf"{_WITH_PREPOSITION}$", "", head, flags=re.IGNORECASE)
+        lead_text = lead_text or ("" if text.split()[0].lower() in PREPOSITIONS else "in ")
+        return f"{head}{lead_text}{text}{tail}"
+    return f"{head}{text}{tail}"
+
+
+def _dated(vague: str, old: Sequence[Period]) -> str:
+    """Return "at the end of the year" with the year that was spoken of, where one was."""
+    if not old or old[0].year is None:
+        return vague
+    return re.sub(
+        r"(?<= of )(?:the )?(?:(?:fiscal|financial) )?year$", str(old[0].year), vague, count=1, flags=re.IGNORECASE
+    )
+
+
+# Context -------------------------------------------------------------------------------------------------------------
+
+
+def _with_context(text: str, asked: _Asked, answer: str, periods_of: str = "") -> _Asked:
+    """Keep the words, and name in brackets what they may lean on: the earlier question and its answer's names."""
+    names = [name for name in names_in(answer) if name.lower() not in f"{asked.core} {text}".lower()]
+    own = find_periods(periods_of)
+    context = _topic(replace(asked, core=_with_period(asked.core, periods_of)) if own else asked)
+    return _Asked(text, "; ".join([context, *names])[:_MOST_CONTEXT_CHARACTERS])
+
+
+def _topic(asked: _Asked) -> str:
+    """Return the earlier question as a topic: without "What is", with its own context behind it."""
+    topic = "" if says_little(asked.core) else _LEADING.sub("", asked.core.rstrip(" ?.!"))
+    return "; ".join(part for part in (topic, asked.context) if part)[:_MOST_CONTEXT_CHARACTERS]

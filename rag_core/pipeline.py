@@ -102,7 +102,7 @@ class RagPipeline:
 
         Raises QuestionError for an empty or overlong question, or where there is no document.
         """
-        query = resolve_question(self._checked(question), messages_of(history))
+        query = resolve_question(self._checked(question), messages_of(history), self._similarity)
         return self._retriever().search(query, k, document_ids)
 
     def ask(
@@ -138,7 +138,7 @@ class RagPipeline:
 
         def events() -> Iterator[AnswerEvent]:
             started = time.perf_counter()
-            query = resolve_question(question, history)
+            query = resolve_question(question, history, self._similarity)
             hits = retriever.search(query, k, document_ids)
             yield from stream_answer(
                 question, query, hits, history, self.generator, self.config, started, time.perf_counter() - started
@@ -206,6 +206,11 @@ class RagPipeline:
         if not self.index.documents():
             raise QuestionError("There is no document to ask yet; add one first")
         return Retriever(self.index, self.embedder, self.config)
+
+    def _similarity(self, phrase: str, others: Sequence[str]) -> Sequence[float]:
+        """Return the cosine, in [-1, 1], of `phrase` with each of `others`."""
+        vectors = self.embedder.encode([phrase, *others])
+        return [float(cosine) for cosine in vectors[1:] @ vectors[0]]
 
     def _checked(self, question: str) -> str:
         limit = self.config.limits.question_characters
