@@ -56,7 +56,8 @@ def grouped_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: 
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     grid[0][0].invert_yaxis()
-    grid[0][-1].legend(loc="lower right", fontsize=8, frameon=False)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
