@@ -81,6 +81,7 @@ def _command(
         parser.add_argument("--model", metavar="ID", help="generator: a Hub id or a folder (default: by the device)")
         parser.add_argument("--tokenizer", metavar="ID", help="its tokenizer, where it stands elsewhere")
         parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where the generator runs")
+        parser.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that generates instead")
         parser.add_argument("--load-in-4bit", action="store_true", default=None, help="NF4: a quarter of the memory")
         parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer in tokens")
     return parser
@@ -123,6 +124,7 @@ def _config(options: argparse.Namespace) -> RagConfig:
         "generation.model": getattr(options, "model", None),
         "generation.tokenizer": getattr(options, "tokenizer", None),
         "generation.device": getattr(options, "device", None),
+        "generation.endpoint": getattr(options, "endpoint", None),
         "generation.load_in_4bit": getattr(options, "load_in_4bit", None),
         "generation.max_new_tokens": getattr(options, "max_new_tokens", None),
     }

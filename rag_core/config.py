@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rag_core.errors import ConfigError
 
@@ -70,9 +71,15 @@ class EmbeddingConfig:
 
 @dataclass(frozen=True)
 class IndexConfig:
-    """`directory` None keeps everything in memory, gone with the process; else the index persists there."""
+    """`directory` None keeps everything in memory, gone with the process; else the index persists there.
+
+    `server` is the URL of a Chroma server that holds the vectors in place of this process or the folder; `server_key`
+    is sent to it as a bearer token, for a proxy in front of it.
+    """
 
     directory: Path | None = None
+    server: str = ""
+    server_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,9 @@ class GenerationConfig:
     """`model` is `auto` (merged model with a GPU, else the embedded SmolLM2), a Hub id or a folder.
 
     `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model.
+    `endpoint` is the URL of an OpenAI-compatible server that generates in place of this machine; `model` is then a name
+    that the server knows (`auto`: the first that it lists), `endpoint_key` its key, and `endpoint_seconds` how long it
+    may be silent before and between tokens.
     """
 
     model: str = "auto"
@@ -99,6 +109,9 @@ class GenerationConfig:
     passages: int = 0
     prompt_lookup: bool = True
     threads: int = 0
+    endpoint: str = ""
+    endpoint_key: str = field(default="", repr=False)
+    endpoint_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,9 @@ class RagConfig:
         _bound("context_tokens", self.generation.context_tokens, 0, 1_048_576)
         _bound("passages", self.generation.passages, 0, 100)
         _bound("threads", self.generation.threads, 0, 1_024)
+        _bound("endpoint_seconds", self.generation.endpoint_seconds, 1, 3_600)
+        _address("RAG_ENDPOINT", self.generation.endpoint, "RAG_ENDPOINT_KEY")
+        _address("RAG_CHROMA_URL", self.index.server, "RAG_CHROMA_KEY")
         for name in ("file_bytes", "pages", "characters", "parse_seconds", "parse_memory_bytes", "documents"):
             _bound(name, getattr(limits, name), 1, 2**62)
 
@@ -169,9 +185,17 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "RAG_CONTEXT_TOKENS": ("generation.context_tokens", "prompt and answer in tokens; 0: the model's own policy"),
     "RAG_PROMPT_LOOKUP": ("generation.prompt_lookup", "speculate with spans of the prompt: true or false"),
     "RAG_THREADS": ("generation.threads", "CPU threads of the generator; 0: all physical cores"),
+    "RAG_ENDPOINT": (
+        "generation.endpoint",
+        "URL of an OpenAI-compatible server that generates; RAG_MODEL is its model",
+    ),
+    "RAG_ENDPOINT_KEY": ("generation.endpoint_key", "key of that server; never logged or shown"),
+    "RAG_ENDPOINT_SECONDS": ("generation.endpoint_seconds", "longest silence of that server, in seconds"),
     "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
     "RAG_INDEX_DIR": ("index.directory", "folder in which the index persists; empty: in memory"),
+    "RAG_CHROMA_URL": ("index.server", "URL of a Chroma server that holds the vectors; empty: this machine"),
+    "RAG_CHROMA_KEY": ("index.server_key", "bearer token for a proxy in front of it; never logged or shown"),
     "RAG_CACHE_DIR": ("cache_directory", "folder of converted models"),
     "RAG_MAX_FILE_BYTES": ("limits.file_bytes", "largest file in bytes"),
     "RAG_MAX_PAGES": ("limits.pages", "most pages of a document"),
@@ -184,6 +208,21 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
 def _bound(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ConfigError(f"{name} is {value}; it must be from {low} to {high}")
+
+
+def _address(name: str, url: str, key: str) -> None:
+    """Check a server's URL. What could hold a secret in it is refused, because URLs are shown and logged."""
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError(f"{name} is no URL of a server; it must be like http://host:8000")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"{name} must be scheme, host, port and path alone; a key goes into {key}")
 
 
 def _parse(path: str, value: Any, current: Any) -> Any:

@@ -144,6 +144,9 @@ def _models(config: RagConfig) -> Iterator[Check]:
         ("embedder", lambda: resolve_embedder(config.embedding)),
         ("generator", lambda: resolve_generator(config.generation)),
     )
+    if config.generation.endpoint:
+        yield _endpoint(config)
+        resolvers = resolvers[:1]
     for name, resolve in resolvers:
         try:
             source = resolve()
@@ -155,6 +158,27 @@ def _models(config: RagConfig) -> Iterator[Check]:
             yield Check(name, "note", f"{source.name} from the Hub at first use ({token})")
         else:
             yield Check(name, "good", f"{source.name} ({source.kind})")
+
+
+def _endpoint(config: RagConfig) -> Check:
+    """Ask the server that generates what it serves."""
+    from rag_core.endpoint import EndpointGenerator
+    from rag_core.policy import policy_for
+
+    generator = EndpointGenerator(config)
+    try:
+        listed = generator.server.models()
+        name, context = generator.name, generator.context_tokens
+    except RagError as error:
+        return Check("generator", "bad", str(error))
+    found = f"{name} by the server {generator.server.place}, up to {context} tokens"
+    if listed and name not in [model.id for model in listed]:
+        others = ", ".join(model.id for model in listed[:5])
+        return Check("generator", "note", f"{found}; it does not list that model", f"it lists {others}; set RAG_MODEL")
+    wanted = policy_for(name, config.generation).context_tokens
+    if context < wanted:
+        return Check("generator", "note", f"{found}; prompts take {wanted}", f"set RAG_CONTEXT_TOKENS={context}")
+    return Check("generator", "good", found)
 
 
 def _trial(config: RagConfig) -> Check:

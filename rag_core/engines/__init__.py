@@ -1,4 +1,4 @@
-"""Generation: the factory, and behind it one engine for any model and one that is quick on a CPU."""
+"""Generation: the factory, and behind it a server, or one engine for any model and one that is quick on a CPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ __all__ = ["create_generator"]
 
 def create_generator(config: RagConfig) -> TextGenerator:
     """Return the generator that `config` asks for. Loads nothing. Raises ConfigError."""
+    if config.generation.endpoint:
+        from rag_core.endpoint import EndpointGenerator
+
+        return EndpointGenerator(config)
     from rag_core.engines.local import LocalGenerator
 
     return LocalGenerator(config)
