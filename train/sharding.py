@@ -76,7 +76,8 @@ def _keep_quantisation_beside(model: Any) -> None:
     import torch
 
     for module in model.modules():
-        weight: Any = getattr(module, "weight", None)
+        # Only where it is the module's own: adapters show the weight of what they wrap.
+        weight: Any = module._parameters.get("weight")
         if type(weight).__name__ == "Params4bit":
             module.quant_state = weight.quant_state
             module.weight = torch.nn.Parameter(weight.data.as_subclass(torch.Tensor), requires_grad=False)

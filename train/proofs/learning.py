@@ -33,6 +33,7 @@ class Variant:
 
 
 RECIPE = "recipe"
+UNTRAINED = "untrained"
 VARIANTS = (
     Variant(RECIPE, {}),
     Variant("head off", {"head": {"train": False}}),
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--generate", type=int, default=200, help="held-out rows to answer in words")
     parser.add_argument("--runs", type=Path, default=Path("runs/learning"))
     parser.add_argument("--out", type=Path, default=Path("train/results"))
-    parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--only", nargs="*", help="names of variants, untrained among them")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     table = _Table(options)
@@ -76,7 +77,8 @@ class _Table:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._rows: list[dict[str, Any]] = []
-        self._base_done = False
+        # A process that is to measure named variants alone scores the base where it is named too.
+        self._base_done = bool(options.only) and UNTRAINED not in options.only
 
     def take(self, variant: Variant) -> None:
         """Train and score a variant; with the first one the base too, with the recipe its merged folder."""
@@ -90,7 +92,7 @@ class _Table:
         checkpoint = list_checkpoints(Path(settings.run.output))[-1]
         if not self._base_done and settings.base.quantization == "none":
             self._base_done = True
-            self._score("untrained", settings, None, 0.0)
+            self._score(UNTRAINED, settings, None, 0.0)
         self._score(variant.name, settings, checkpoint, seconds)
         if variant.name.startswith(RECIPE):
             self._merged(variant.name, settings)
