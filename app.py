@@ -67,6 +67,7 @@ def build_app(pipeline: RagPipeline, settings: AppSettings, samples: Path = SAMP
         header = gr.HTML(header_html("Starting", ready=False), elem_id="rag-header")
         gr.HTML(tabs_html(), elem_id="rag-tabs")
         bridge = gr.HTML("", js_on_load=BRIDGE, elem_id="rag-bridge")
+        kept = gr.HTML("", elem_id="rag-kept")
         with gr.Row(elem_id="rag-main"):
             with gr.Column(elem_id="rag-side", min_width=0):
                 drop = gr.File(
@@ -83,6 +84,7 @@ def build_app(pipeline: RagPipeline, settings: AppSettings, samples: Path = SAMP
             sources.render()
         clock = gr.Timer(1.5)
         _wire(handlers, bridge, drop, listed, panel, chat)
+        bridge.rag_judge(handlers.judge, None, [kept], show_progress="hidden", api_visibility="private")
         clock.tick(
             lambda: (header_html(desk.warmer.words(), desk.warmer.ready), gr.Timer(active=not desk.warmer.ready)),
             None,

@@ -135,7 +135,7 @@ class Cache:
         if not text.endswith("\n"):  # the last line was cut off: what comes next stands on its own
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
-        for line in text.splitlines():
+        for line in text.split("\n"):
             try:
                 row = json.loads(line)
                 self._known[row["key"]] = Given.from_dict(row["given"])
@@ -152,7 +152,7 @@ class Cache:
     def keep(self, key: str, given: Given) -> None:
         self._known[key] = given
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "given": given.as_dict()}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"key": key, "given": given.as_dict()}) + "\n")
 
 
 def declines(text: str) -> bool:

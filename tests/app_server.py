@@ -73,6 +73,7 @@ def start_server(**environment: str) -> Server:
         "TMPDIR": str(temporary),
         "HF_HUB_OFFLINE": "1",
         "APP_GRACE_SECONDS": "1",
+        "APP_FEEDBACK_FILE": str(temporary / "feedback.jsonl"),
         **environment,
     }
     started = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import json
 import logging
 import threading
 import time
@@ -26,6 +27,8 @@ from rag_core import (
 )
 from rag_core.generation import GenerationDelta
 from ui.desk import Desk, Finished, Waiting, Writing, friendly
+from ui.judging import feedback_store
+from ui.page import privacy_html
 from ui.sessions import Visitor, VisitorGoneError
 from ui.settings import AppSettings
 
@@ -76,7 +79,8 @@ def desk(base: RagPipeline, generator: SlowGenerator, tmp_path: Path) -> Iterato
     samples.mkdir()
     (samples / "loan.txt").write_text(NOTE)
     pipeline = RagPipeline(base.config, embedder=base.embedder, generator=generator)
-    desk = Desk(pipeline, AppSettings(answers_at_once=1, queue_size=1), samples)
+    settings = AppSettings(answers_at_once=1, queue_size=1, feedback_file=str(tmp_path / "feedback.jsonl"))
+    desk = Desk(pipeline, settings, samples)
     yield desk
     desk.store.close()
 
@@ -133,6 +137,91 @@ def test_the_stop_button_stops_the_model(desk: Desk, visitor: Visitor, generator
     assert not isinstance(steps[-1], Finished)
     assert turn.answer is None
     assert eventually(lambda: generator.closed_after is not None)
+
+
+class EmptyGenerator(ScriptedGenerator):
+    """Reads a long prompt for ever, and says so often; only being closed ends it."""
+
+    def stream(self, messages: Sequence[Message], *, max_new_tokens: int) -> Iterator[GenerationDelta]:
+        try:
+            while True:
+                time.sleep(0.01)
+                yield GenerationDelta("", 0)
+        except GeneratorExit:
+            self.closed_after = 0
+            raise
+
+
+def test_a_caller_can_close_while_events_without_text_come_thick_and_fast(base: RagPipeline, tmp_path: Path) -> None:
+    generator = EmptyGenerator()
+    pipeline = RagPipeline(base.config, embedder=base.embedder, generator=generator)
+    (tmp_path / "loan.txt").write_text(NOTE)
+    desk = Desk(pipeline, AppSettings(feedback_file="off"), tmp_path)
+    visitor = desk.store.open(("page", ""))
+    list(desk.add_sample(visitor, "loan.txt"))
+    turn = visitor.begin(QUESTION)
+    # Should no step ever come, this ends the wait, and the test fails.
+    guard = threading.Timer(60, turn.stopped.set)
+    guard.start()
+    steps = desk.ask(visitor, turn, [])
+    reading = (step for step in steps if step == Waiting("Reading the passages"))
+    assert len(list(itertools.islice(reading, 2))) == 2
+    steps.close()  # type: ignore[attr-defined]
+    guard.cancel()
+    assert eventually(lambda: generator.closed_after is not None)
+    desk.store.close()
+
+
+def verdicts(desk: Desk) -> list[dict[str, object]]:
+    assert desk.feedback is not None
+    path = desk.feedback.path
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def test_a_verdict_is_kept_changed_and_taken_back(desk: Desk, visitor: Visitor) -> None:
+    turn = visitor.begin(QUESTION)
+    with pytest.raises(QuestionError, match="no longer there"):
+        desk.judge(visitor, turn.id, "up")
+    list(desk.ask(visitor, turn, []))
+    desk.judge(visitor, turn.id, "up")
+    desk.judge(visitor, turn.id, "down")
+    assert [(row["visit"], row["verdict"]) for row in verdicts(desk)] == [(visitor.id, "down")]
+    desk.judge(visitor, turn.id, "")
+    assert verdicts(desk) == []
+
+
+def test_no_verdict_outlives_its_document(desk: Desk, visitor: Visitor) -> None:
+    turn = visitor.begin(QUESTION)
+    list(desk.ask(visitor, turn, []))
+    desk.judge(visitor, turn.id, "up")
+    stranger = desk.store.open(("other", ""))
+    with pytest.raises(QuestionError):
+        desk.judge(stranger, turn.id, "down")
+    (document,) = visitor.documents()
+    desk.remove(visitor, document.id)
+    assert verdicts(desk) == []
+    with pytest.raises(QuestionError):
+        desk.judge(visitor, turn.id, "up")
+    assert verdicts(desk) == []
+
+
+def test_verdicts_can_be_off_and_on_a_space_go_with_the_process(
+    desk: Desk, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = AppSettings(feedback_file="off")
+    assert feedback_store(off) is None
+    assert "judge" not in privacy_html(off)
+    desk.feedback = None
+    turn = visitor.begin(QUESTION)
+    list(desk.ask(visitor, turn, []))
+    with pytest.raises(QuestionError):
+        desk.judge(visitor, turn.id, "up")
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    settings = AppSettings(feedback_file="here.jsonl")
+    public = feedback_store(settings)
+    assert public is not None
+    assert public.path.parent.name.startswith("ragoptimize-feedback-")
+    assert "until it restarts" in privacy_html(settings)
 
 
 def test_the_model_runs_in_the_context_of_the_request(desk: Desk, visitor: Visitor, generator: SlowGenerator) -> None:

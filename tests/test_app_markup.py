@@ -16,6 +16,7 @@ from rag_core.answering import CLOSEST
 from rag_core.records import AnswerSentence, Heading, Page, Table
 from ui.answers import error_html, final_html, progress_words, streaming_html, waiting_html
 from ui.documents import Arrival, documents_html
+from ui.judging import judged_html
 from ui.markup import attributes, escape, plain_name, shorten
 from ui.passages import passage_html
 from ui.samples import Samples
@@ -84,6 +85,7 @@ def test_hostile_words_become_text_everywhere(text: str) -> None:
     shown = [
         final_html("t", answer),
         final_html("t", abstained),
+        final_html("t", answer, judged=True),
         streaming_html("t", text),
         waiting_html("t", text),
         error_html(text),
@@ -101,6 +103,17 @@ def test_hostile_words_become_text_everywhere(text: str) -> None:
         assert not re.search(r"[{}$`]", markup)
     assert text in text_of(final_html("t", answer))
     assert text in text_of(source_panel("t", answer, "citation", 1))
+
+
+def test_thumbs_stand_under_an_answer_only_where_verdicts_are_kept() -> None:
+    for answer in (answer_of("Yes."), answer_of("No.", abstained=True)):
+        assert "rag-thumb" not in final_html("t", answer)
+        shown = final_html("t", answer, judged=True)
+        assert re.findall(r'data-rag="judge" data-turn="t" data-verdict="(up|down)"', shown) == ["up", "down"]
+        assert shown.count('aria-label="This answer is') == 2
+    first, second = judged_html("t", "up"), judged_html("t", "up")
+    assert first != second
+    assert 'data-kept="0"' in judged_html("t", None)
 
 
 @given(st.text(max_size=200))

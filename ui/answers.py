@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rag_core import Answer, Citation, Progress
 from rag_core.answering import CLOSEST
+from ui.judging import thumbs_html
 from ui.markup import attributes, escape, plain_name, shorten
 
 __all__ = ["error_html", "final_html", "progress_words", "streaming_html", "waiting_html"]
@@ -55,18 +56,20 @@ def error_html(message: str) -> str:
     return f'<div class="rag-answer is-error" role="alert"><strong>No answer.</strong> {escape(message)}</div>'
 
 
-def final_html(turn_id: str, answer: Answer) -> str:
-    """Return a complete answer."""
+def final_html(turn_id: str, answer: Answer, *, judged: bool = False) -> str:
+    """Return a complete answer; `judged` puts the two thumbs under it."""
+    foot = f'<div class="rag-foot">{thumbs_html(turn_id) if judged else ""}{_details(answer)}</div>'
     if answer.abstained:
-        return _frame(turn_id, "is-abstained", _searched(answer) + _abstained(turn_id, answer) + _details(answer))
+        return _frame(turn_id, "is-abstained", _searched(answer) + _abstained(turn_id, answer) + foot)
     inner = f'{_searched(answer)}<div class="rag-text">{_sentences(turn_id, answer)}</div>'
+    inner += _computed(turn_id, answer)
     if any(not sentence.supported for sentence in answer.sentences):
         inner += f'<p class="rag-note is-caution">{_UNSUPPORTED}</p>'
     if answer.finish_reason == "length":
         inner += f'<p class="rag-note">{_CUT}</p>'
     if answer.finish_reason == "cancelled":
         inner += f'<p class="rag-note">{_STOPPED}</p>'
-    return _frame(turn_id, "is-final", inner + _source_line(turn_id, answer) + _details(answer))
+    return _frame(turn_id, "is-final", inner + _source_line(turn_id, answer) + foot)
 
 
 def _frame(turn_id: str, kind: str, inner: str) -> str:
@@ -114,6 +117,24 @@ def _chip(turn_id: str, citation: Citation) -> str:
     )
 
 
+def _computed(turn_id: str, answer: Answer) -> str:
+    """Return how a figure was computed: the formula, and each figure in it with the source it is taken from."""
+    computation = getattr(answer, "computation", None)
+    if computation is None:
+        return ""
+    spans = {(cited.document.id, cited.start, cited.end): cited for cited in answer.citations}
+    rows = []
+    for operand in computation.operands:
+        cited = spans.get((operand.document.id, operand.row_start, operand.row_end))
+        label = ", ".join(part for part in (operand.label, operand.period) if part)
+        chip = _chip(turn_id, cited) if cited is not None else ""
+        rows.append(f"<li><span>{escape(shorten(label, 80))}</span> <b>{escape(operand.text)}</b>{chip}</li>")
+    return (
+        f'<div class="rag-computed" role="group" aria-label="Computation"><p><span>Computed</span> '
+        f'<b class="rag-formula">{escape(computation.formula)}</b></p><ul>{"".join(rows)}</ul></div>'
+    )
+
+
 def _source_line(turn_id: str, answer: Answer) -> str:
     """Return the row of sources under an answer: number, file and page, each opening its passage."""
     if not answer.citations:
@@ -154,6 +175,8 @@ def _details(answer: Answer) -> str:
     """Return the folded line of how the answer came about."""
     seconds = answer.timings.get("total", 0.0)
     facts = [f"Model {answer.model}"]
+    if not _searched(answer):
+        facts.insert(0, "The question was searched as it stands")
     if answer.tokens.prompt:
         facts.append(f"{answer.tokens.prompt:,} tokens read, {answer.tokens.completion:,} written")
     facts.append(f"{len(answer.hits)} {'passage' if len(answer.hits) == 1 else 'passages'} found")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rag_core import Answer, Document, DoneEvent, Message, Progress, QuestionError, RagError, TextEvent
 from rag_core.records import AnswerEvent
 from ui.answers import progress_words
+from ui.judging import feedback_store
 from ui.line import Line
 from ui.samples import Samples
 from ui.sessions import Turn, Visitor, VisitorGoneError, VisitorStore
@@ -124,6 +125,31 @@ class Desk:
         self.samples = Samples(samples)
         self.warmer = Warmer(pipeline)
         self.line = Line(settings.answers_at_once, settings.queue_size)
+        self.feedback = feedback_store(settings)
+
+    def remove(self, visitor: Visitor, document_id: str) -> None:
+        """Delete a document of the visitor's, every answer that rests on it, and the verdicts on those.
+
+        Raises DocumentNotFoundError, EvaluationError where the verdicts cannot be deleted (then nothing is).
+        """
+        with visitor.judging:
+            if self.feedback is not None:
+                self.feedback.forget(document_id, visit=visitor.id)
+            visitor.remove(document_id)
+
+    def judge(self, visitor: Visitor, turn_id: str, verdict: str) -> None:
+        """Keep or, where `verdict` is empty, drop what the visitor thinks of an answer.
+
+        Raises QuestionError where the answer is gone or no verdicts are kept, EvaluationError.
+        """
+        with visitor.judging:
+            turn = visitor.turn(turn_id)
+            if self.feedback is None or turn is None or turn.answer is None:
+                raise QuestionError("This answer is no longer there to be judged; ask again")
+            if verdict:
+                self.feedback.judge(turn.answer, verdict, id=turn.id, visit=visitor.id)
+            else:
+                self.feedback.retract(id=turn.id, visit=visitor.id)
 
     def add(self, visitor: Visitor, path: Path, name: str) -> Iterator[Progress | Document]:
         """Take in the file at `path`, which is the visitor's own and is deleted; yield progress, then the Document.
@@ -197,15 +223,15 @@ class Desk:
             raise self.warmer.error
 
     def _steps(self, turn: Turn, events: queue.SimpleQueue[AnswerEvent | BaseException | None]) -> Iterator[Step]:
-        painted = 0.0
+        painted = time.monotonic() - _PAINT_SECONDS
         pending = False
         while not turn.stopped.is_set():
             try:
                 event = events.get(timeout=_PAINT_SECONDS if pending else _POLL_SECONDS)
             except queue.Empty:
                 # Said again although nothing is new: only between two steps can the caller close this iterator.
-                pending = False
-                yield Writing(turn.text) if turn.text else Waiting("Reading the passages")
+                painted, pending = time.monotonic(), False
+                yield _so_far(turn)
                 continue
             if isinstance(event, BaseException):
                 raise event
@@ -218,9 +244,14 @@ class Desk:
             if isinstance(event, TextEvent):
                 turn.text += event.text
                 pending = pending or bool(event.text)
-            if pending and time.monotonic() - painted >= _PAINT_SECONDS:
-                painted, pending = time.monotonic(), False
-                yield Writing(turn.text)
+            now = time.monotonic()
+            if now - painted >= (_PAINT_SECONDS if pending else _POLL_SECONDS):
+                painted, pending = now, False
+                yield _so_far(turn)
+
+
+def _so_far(turn: Turn) -> Step:
+    return Writing(turn.text) if turn.text else Waiting("Reading the passages")
 
 
 def _start(name: str, work: Callable[[], None]) -> None:

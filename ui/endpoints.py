@@ -207,7 +207,7 @@ class Endpoints:
     def remove_document(self, document_id: str, request: gr.Request) -> RemovedJson:
         """Delete a document of this session: its text, vectors, and every answer that quotes it."""
         visitor = self._with_documents(request)
-        visitor.remove(str(document_id))
+        self.desk.remove(visitor, str(document_id))
         return {"removed": str(document_id)}
 
     def search(self, question: str, request: gr.Request, k: int = 5) -> list[HitJson]:

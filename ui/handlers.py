@@ -14,6 +14,7 @@ from rag_core import Document, QuestionError, RagError
 from ui.answers import error_html, final_html, streaming_html, waiting_html
 from ui.desk import Desk, Finished, Waiting, friendly
 from ui.documents import Arrival, documents_html
+from ui.judging import judged_html
 from ui.sessions import Visitor, VisitorGoneError
 from ui.sources import empty_panel, gone_panel, source_panel, view_panel
 from ui.uploads import claim
@@ -49,7 +50,7 @@ class Handlers:
                         panel = gr.skip()
                         if step.answer.citations:
                             panel = self._show(visitor, turn.id, "citation", 1)
-                        yield gr.HTML(final_html(turn.id, step.answer)), panel
+                        yield gr.HTML(final_html(turn.id, step.answer, judged=self.desk.feedback is not None)), panel
                     else:
                         yield gr.HTML(streaming_html(turn.id, step.text)), gr.skip()
         except Exception as error:
@@ -107,7 +108,7 @@ class Handlers:
             return documents_html(()), empty_panel()
         shown = visitor.shown == document_id
         try:
-            visitor.remove(document_id)
+            self.desk.remove(visitor, document_id)
         except (RagError, VisitorGoneError) as error:
             gr.Warning(friendly(error))
         return documents_html(_documents(visitor)), gone_panel() if shown else gr.skip()
@@ -147,6 +148,20 @@ class Handlers:
             return gone_panel()
         visitor.shown = source.document.id
         return source_panel(turn_id, turn.answer, kind, number)
+
+    def judge(self, event: gr.EventData, request: gr.Request) -> str:
+        """Keep a verdict on one of this visitor's answers; return the element that tells the page what is kept."""
+        data = _data(event)
+        turn_id, verdict = str(data.get("turn", "")), str(data.get("verdict", ""))
+        try:
+            visitor = self._find(request)
+            if visitor is None:
+                raise VisitorGoneError
+            self.desk.judge(visitor, turn_id, verdict)
+        except Exception as error:
+            gr.Warning(friendly(error))
+            return judged_html(turn_id, None)
+        return judged_html(turn_id, verdict)
 
     # The visit -------------------------------------------------------------------------------------------------------
 

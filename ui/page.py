@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ui.judging import feedback_place
 from ui.markup import escape
 from ui.samples import Samples
 from ui.settings import AppSettings
@@ -49,5 +50,12 @@ def privacy_html(settings: AppSettings) -> str:
     kept = f"{minutes} minutes" if minutes > 1 else f"{round(settings.idle_seconds)} seconds"
     return (
         '<p class="rag-privacy">Only this page sees your documents. They are deleted when you close it, or after '
-        f"{kept} without use.</p>"
+        f"{kept} without use.{_judged(settings)}</p>"
     )
+
+
+def _judged(settings: AppSettings) -> str:
+    """Return what becomes of an answer that is judged."""
+    if not (place := feedback_place(settings)):
+        return ""
+    return f" An answer you judge is kept {escape(place)}, with its quotes, unless you delete its document."

@@ -57,6 +57,8 @@ class Visitor:
     def __init__(self, pipeline: RagPipeline, folder: Path) -> None:
         self.pipeline = pipeline
         self.folder = folder
+        self.id = secrets.token_urlsafe(12)  # names this visit where its verdicts are kept
+        self.judging = threading.Lock()  # no verdict is kept on an answer that is being deleted
         self.conversation: list[Turn] = []  # of the /chat endpoint; the page keeps its own
         self.created = self.used = time.monotonic()
         self.leaves_at: float | None = None

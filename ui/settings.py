@@ -16,7 +16,8 @@ class AppSettings:
     """Limits of one server process; times are in seconds.
 
     A visitor's documents go when the page is closed (after `grace_seconds`, in which a dropped connection may return),
-    after `idle_seconds` without a request, and at `age_seconds` in any case.
+    after `idle_seconds` without a request, and at `age_seconds` in any case. Verdicts on answers go to `feedback_file`;
+    where it is "off" none are asked for.
     """
 
     idle_seconds: float = 3_600.0
@@ -27,6 +28,7 @@ class AppSettings:
     answers_at_once: int = 2
     uploads_at_once: int = 2
     warm_up: bool = True
+    feedback_file: str = "feedback.jsonl"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> AppSettings:
@@ -47,12 +49,15 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "APP_QUEUE_SIZE": ("queue_size", "most questions waiting; beyond that a visitor is asked to try again"),
     "APP_ANSWERS_AT_ONCE": ("answers_at_once", "answers being prepared at one time"),
     "APP_UPLOADS_AT_ONCE": ("uploads_at_once", "documents being read at one time"),
+    "APP_FEEDBACK_FILE": ("feedback_file", "where verdicts on answers are kept; off: none are asked for"),
     "APP_WARM_UP": ("warm_up", "load the models at start (true) or at the first question (false)"),
 }
 
 
-def _parse(variable: str, value: str, current: float | bool) -> float | bool:
+def _parse(variable: str, value: str, current: float | bool | str) -> float | bool | str:
     """Turn `value` into the type of `current`, above zero for a number."""
+    if isinstance(current, str):
+        return value
     try:
         if isinstance(current, bool):
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]

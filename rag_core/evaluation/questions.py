@@ -77,7 +77,7 @@ def read_questions(path: str | Path) -> list[EvalQuestion]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise EvaluationError(f"{path} has more than {_MOST_BYTES // 1024**2} MiB; split it")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(f"{path} cannot be read as UTF-8 text: {error}; give a JSON Lines file") from error
     questions = []
@@ -160,12 +160,15 @@ def _judged(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     cited = row.get("citations") or []
     if not isinstance(cited, list) or not all(isinstance(item, Mapping) for item in cited):
         raise EvaluationError(f"{place}: `citations` must be a list of objects with `quote` and `document`")
-    documents = list(dict.fromkeys(_text(item, "document", place) for item in cited))
+    rests_on = [item.get("name") for item in row.get("documents") or [] if isinstance(item, Mapping)]
+    documents = list(dict.fromkeys([_text(item, "document", place) for item in cited] or map(str, rests_on)))
     facts: dict[str, Any] = {
         "document": documents[0] if len(documents) == 1 else "",
         "kind": f"thumbs {verdict}",
         "thumb": True,
     }
+    if query := _text(row, "query", place):
+        facts["question"] = query  # what a question that follows others asks, whole
     if verdict == "up":
         quotes = tuple(_text(item, "quote", place) for item in cited)
         return facts | ({"answerable": False} if abstained else {"answers": (said,), "evidence": quotes})

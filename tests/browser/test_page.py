@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -207,6 +208,63 @@ def test_the_keyboard_alone_reaches_a_source(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#rag-panel .rag-panel-title")).to_be_focused()
     expect(page.locator("#rag-panel mark").first).to_be_visible()
+
+
+def test_a_verdict_is_given_by_keyboard_kept_and_goes_with_its_document(server: Server, page: Page) -> None:
+    question = "Which interest does the bank loan of this verdict carry?"
+
+    def kept() -> list[str]:
+        path = server.temporary / "feedback.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        return [row["verdict"] for row in rows if row["question"] == question]
+
+    upload(page, ("loan.md", LOAN))
+    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
+    ask(page, question)
+    answered(page)
+    up, down = page.locator(".rag-thumb.is-up").first, page.locator(".rag-thumb.is-down").first
+    up.focus()
+    page.keyboard.press("Enter")
+    expect(up).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".rag-judged").first).to_have_text("Kept")
+    assert kept() == ["up"]
+    page.keyboard.press("Tab")
+    expect(down).to_be_focused()
+    page.keyboard.press("Space")
+    expect(down).to_have_attribute("aria-pressed", "true")
+    expect(up).to_have_attribute("aria-pressed", "false")
+    assert kept() == ["down"]
+    # A further question draws the chat anew, and the verdict still shows; a second press takes it back.
+    ask(page, "When does it mature?")
+    answered(page, 2)
+    expect(down).to_have_attribute("aria-pressed", "true")
+    down.click()
+    expect(down).to_have_attribute("aria-pressed", "false")
+    assert kept() == []
+    up.click()
+    expect(up).to_have_attribute("aria-pressed", "true")
+    assert kept() == ["up"]
+    page.locator(".rag-document .rag-delete").click()
+    expect(page.locator(".rag-document")).to_have_count(0)
+    assert kept() == []
+    down.click()
+    expect(page.locator(".toast-body").first).to_contain_text("no longer there")
+    assert kept() == []
+
+
+def test_nothing_scrolls_beneath_the_button_that_clears_the_conversation(open_page: Callable[..., Page]) -> None:
+    page = open_page(viewport={"width": 900, "height": 420})
+    upload(page, ("loan.md", LOAN))
+    page.click(".rag-tabs button[data-pane=chat]")
+    for count in (1, 2):
+        ask(page, "When does the bank loan mature?")
+        answered(page, count)
+    overlap = """() => {
+        const button = document.querySelector("#rag-log .top-panel").getBoundingClientRect();
+        const frame = document.querySelector("#rag-log .bubble-wrap");
+        return [frame.scrollHeight > frame.clientHeight, frame.getBoundingClientRect().top >= button.bottom];
+    }"""
+    assert page.evaluate(overlap) == [True, True]
 
 
 def test_several_files_go_in_and_a_bad_one_is_told_by_name(page: Page) -> None:

@@ -3,6 +3,8 @@ const small = window.matchMedia("(max-width: 900px)");
 const body = document.body;
 let origin = null; // what opened the source: where the focus returns
 let shown = ""; // token of the panel that was scrolled to last
+const verdicts = {}; // by answer, what the server keeps
+let noted = ""; // token of the last verdict that the server told of
 
 function showPane(pane) {
   const main = document.querySelector("#rag-main");
@@ -40,6 +42,24 @@ function settle() {
   if (origin && origin.classList.contains("rag-chip")) origin.setAttribute("aria-current", "true");
 }
 
+// Which thumb is pressed is what the server says it keeps. The chat may draw an answer anew, so it is marked anew.
+function markVerdicts() {
+  const kept = document.querySelector("#rag-kept [data-token]");
+  if (kept && kept.dataset.token !== noted) {
+    noted = kept.dataset.token;
+    if (kept.dataset.kept === "1") verdicts[kept.dataset.turn] = kept.dataset.verdict;
+  }
+  for (const group of document.querySelectorAll(".rag-thumbs")) {
+    const verdict = verdicts[group.dataset.judged];
+    if (verdict === undefined || group.dataset.marked === verdict) continue;
+    group.dataset.marked = verdict;
+    for (const thumb of group.querySelectorAll(".rag-thumb")) {
+      thumb.setAttribute("aria-pressed", String(thumb.dataset.verdict === verdict));
+    }
+    group.querySelector(".rag-judged").textContent = verdict ? "Kept" : "";
+  }
+}
+
 const pageActions = {
   back: () => back(),
   pane: (button) => showPane(button.dataset.pane),
@@ -52,6 +72,7 @@ const serverActions = {
   dismiss: (data) => trigger("rag_dismiss", data),
   sample: (data) => trigger("rag_sample", data),
   ask: (data) => trigger("rag_ask", data),
+  judge: (data) => trigger("rag_judge", data),
 };
 
 document.addEventListener("click", (event) => {
@@ -70,6 +91,8 @@ document.addEventListener("click", (event) => {
     if (!button.closest(".rag-panel")) origin = button;
     if (small.matches) showPane("sources");
   }
+  // A second press takes the verdict back.
+  if (rag === "judge" && button.getAttribute("aria-pressed") === "true") data.verdict = "";
   serverActions[rag](data);
 });
 
@@ -78,4 +101,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // This may run before the rest of the page stands, so nothing here counts on an element that is not yet there.
-new MutationObserver(settle).observe(body, { childList: true, subtree: true });
+new MutationObserver(() => {
+  settle();
+  markVerdicts();
+}).observe(body, { childList: true, subtree: true });
