@@ -255,7 +255,7 @@ def test_a_4_bit_base_is_trained_saved_and_resumed(
     monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
     same = [
         word
-        for change in (f"base.model={base}", "base.quantization=nf4", "optim.max_steps=4")
+        for change in (f"base.model={base}", "base.quantization=nf4", "optim.max_steps=4", "lora.dropout=0")
         for word in ("--set", change)
     ]
     assert train_it(place, "bits", *same) == 0
@@ -264,6 +264,12 @@ def test_a_4_bit_base_is_trained_saved_and_resumed(
     shutil.rmtree(place / "bits" / "checkpoints" / "step-000004")
     assert train_it(place, "bits", *same, "--resume") == 0
     assert [line[2] for line in events(place / "bits", "step", "eval")] == pytest.approx(losses, rel=1e-5)
+    # Split over two processes, 4-bit weights come together without their scales, which stay beside them.
+    launch = [*PAIR[:-2], str(TESTS / "four_bit_training.py")]
+    changes = ("memory.shard=true", "base.quant_storage=bfloat16", "batch.accumulation=1")
+    pair = child(place, launch, "bits-split", *same, *(word for item in changes for word in ("--set", item)))
+    assert pair.returncode == 0, pair.stderr
+    assert [line[2] for line in events(place / "bits-split", "step", "eval")] == pytest.approx(losses, rel=1e-4)
 
 
 def test_the_launcher_may_ask_for_sharding_too() -> None:
