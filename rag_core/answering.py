@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+from rag_core.arithmetic import cite_operands, compute
 from rag_core.citing import cite, closest_sentence
 from rag_core.config import RagConfig
 from rag_core.generation import GenerationDelta, TextGenerator
@@ -16,6 +17,7 @@ from rag_core.records import (
     Answer,
     AnswerEvent,
     CitationsEvent,
+    Computation,
     DoneEvent,
     FinishReason,
     Hit,
@@ -83,15 +85,19 @@ def stream_answer(
 ) -> Iterator[AnswerEvent]:
     """Yield the events of one answer. `started` is `time.perf_counter()` at the question. Raises ModelError, QuestionError.
 
-    Where no hit reaches the policy's minimum score, the answer is NOT_FOUND and the model is not called.
+    Where no hit reaches the policy's minimum score, the answer is NOT_FOUND and the model is not called. Neither is it
+    where the question asks for a figure that code can compute from cited cells.
     """
     run = _Run(started, search_seconds)
     policy = policy_for(generator.name, config.generation)
     reason = _nothing_relevant(hits, policy)
     prompt: Prompt | None = None
+    computation = None if reason else compute(query, hits)
     if reason:
         run.finish_reason = "abstained"
         yield TextEvent(run.say(NOT_FOUND))
+    elif computation is not None:
+        yield TextEvent(run.say(computation.text))
     else:
         generator.load()
         asked = question if policy.history_turns else query
@@ -109,7 +115,7 @@ def stream_answer(
             reason, run.finish_reason = "the model found no answer in the passages", "abstained"
         else:
             yield from _offer_quote(query, prompt, run)
-    yield from _finish(question, query, hits, generator.name, run, prompt, reason)
+    yield from _finish(question, query, hits, generator.name, run, prompt, reason, computation)
 
 
 def _offer_quote(query: str, prompt: Prompt, run: _Run) -> Iterator[AnswerEvent]:
@@ -133,10 +139,20 @@ def _nothing_relevant(hits: Sequence[Hit], policy: ModelPolicy) -> str:
 
 
 def _finish(
-    question: str, query: str, hits: Sequence[Hit], model: str, run: _Run, prompt: Prompt | None, reason: str
+    question: str,
+    query: str,
+    hits: Sequence[Hit],
+    model: str,
+    run: _Run,
+    prompt: Prompt | None,
+    reason: str,
+    computation: Computation | None,
 ) -> Iterator[AnswerEvent]:
     shown = prompt.hits if prompt else ()
-    citations, sentences = ((), ()) if reason else cite(run.text, query, shown)
+    if computation is not None:
+        citations, sentences = cite_operands(computation)
+    else:
+        citations, sentences = ((), ()) if reason else cite(run.text, query, shown)
     # The words that introduce the quotation are ours and claim nothing.
     sentences = tuple(sentence for sentence in sentences if sentence.text != CLOSEST)
     yield CitationsEvent(citations, sentences)
@@ -157,5 +173,6 @@ def _finish(
             dropped_passages=prompt.dropped_passages if prompt else 0,
             dropped_turns=prompt.dropped_turns if prompt else 0,
             reason=reason,
+            computation=computation,
         )
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 __all__ = [
@@ -16,12 +17,15 @@ __all__ = [
     "Chunk",
     "Citation",
     "CitationsEvent",
+    "Computation",
     "Document",
     "DoneEvent",
     "FinishReason",
     "Heading",
     "Hit",
     "Message",
+    "Operand",
+    "Operation",
     "Page",
     "Progress",
     "ProgressCallback",
@@ -32,6 +36,19 @@ __all__ = [
 ]
 
 FinishReason = Literal["stop", "length", "cancelled", "abstained"]
+Operation = Literal[
+    "change",
+    "percentage change",
+    "compound growth",
+    "difference",
+    "sum",
+    "average",
+    "ratio",
+    "percentage of",
+    "count",
+    "highest",
+    "lowest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +220,44 @@ class AnswerSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Operand:
+    """A figure that a computation takes from a document: `text` is how it is printed, `value` that as a number.
+
+    `value` is before the scale that `unit` names ("$ million"). `[start, end)` is the span of the figure, and
+    `[row_start, row_end)` that of the table row or sentence it stands in, which is what is cited.
+    """
+
+    label: str
+    period: str
+    value: Decimal
+    text: str
+    unit: str
+    document: Document
+    page: int
+    start: int
+    end: int
+    row_start: int
+    row_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """A figure computed from cells, in exact decimals: `text` answers in short, `formula` shows how.
+
+    `value` is rounded as it is shown, before the scale that `unit` names and `scale` gives as a power of ten (6 for
+    millions); percentages are in percent.
+    """
+
+    operation: Operation
+    formula: str
+    value: Decimal
+    unit: str
+    operands: tuple[Operand, ...]
+    text: str
+    scale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TokenCounts:
     """Tokens of the generator: `prompt` in, `completion` out, and `cached` of the prompt that were not computed again."""
 
@@ -216,7 +271,8 @@ class Answer:
     """What was asked and answered. `query` is what was searched: the question with its history resolved.
 
     `timings` are seconds by stage: search, first_token, total. `dropped_passages` counts hits that the token budget
-    left out of the prompt (the lowest ranked); `dropped_turns` likewise the oldest turns of the history.
+    left out of the prompt (the lowest ranked); `dropped_turns` likewise the oldest turns of the history. `computation`
+    is set where the answer is a figure computed from cited cells; then no model was asked.
     """
 
     question: str
@@ -233,6 +289,7 @@ class Answer:
     dropped_passages: int = 0
     dropped_turns: int = 0
     reason: str = ""
+    computation: Computation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rag_core.records import Answer, Citation, Document, Hit
+from rag_core.records import Answer, Citation, Computation, Document, Hit
 
-__all__ = ["answer_dict", "citation_dict", "document_dict", "hit_dict"]
+__all__ = ["answer_dict", "citation_dict", "computation_dict", "document_dict", "hit_dict"]
 
 
 def document_dict(document: Document) -> dict[str, Any]:
@@ -50,6 +50,34 @@ def citation_dict(citation: Citation) -> dict[str, Any]:
     }
 
 
+def computation_dict(computation: Computation) -> dict[str, Any]:
+    """Return a computation; figures are decimal strings, exact, before the scale that `unit` names."""
+    return {
+        "operation": computation.operation,
+        "formula": computation.formula,
+        "value": str(computation.value),
+        "unit": computation.unit,
+        "scale": computation.scale,
+        "text": computation.text,
+        "operands": [
+            {
+                "label": operand.label,
+                "period": operand.period,
+                "value": str(operand.value),
+                "text": operand.text,
+                "unit": operand.unit,
+                "document": _reference(operand.document),
+                "page": operand.page,
+                "start": operand.start,
+                "end": operand.end,
+                "row_start": operand.row_start,
+                "row_end": operand.row_end,
+            }
+            for operand in computation.operands
+        ],
+    }
+
+
 def answer_dict(answer: Answer) -> dict[str, Any]:
     """Return every field of an answer; `timings` are seconds."""
     return {
@@ -80,6 +108,7 @@ def answer_dict(answer: Answer) -> dict[str, Any]:
         },
         "dropped_passages": answer.dropped_passages,
         "dropped_turns": answer.dropped_turns,
+        "computation": computation_dict(answer.computation) if answer.computation else None,
     }
 
 

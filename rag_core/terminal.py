@@ -38,6 +38,12 @@ def note(text: str) -> None:
 
 def print_answer_notes(answer: Answer) -> None:
     """Write sources and unsupported sentences to stdout, as parts of the answer, and what else needs telling to stderr."""
+    if answer.computation is not None:
+        write(f"\nComputed: {plain(answer.computation.formula)}\n")
+        for operand in answer.computation.operands:
+            unit = f" {operand.unit}" if operand.unit not in ("", "%") else ""
+            place = f"{operand.label}, {operand.period}" if operand.period else operand.label
+            write(f"  {plain(place)}: {plain(operand.text)}{plain(unit)}\n")
     for sentence in answer.sentences:
         # Where only the answer is kept, in a file or a pipe, the mark must be kept with it.
         if not sentence.supported:

@@ -100,6 +100,7 @@ class ChatUpdate(TypedDict):
     tokens: dict[str, int]
     dropped_passages: int
     dropped_turns: int
+    computation: dict[str, Any] | None
 
 
 class RemovedJson(TypedDict):
@@ -253,4 +254,5 @@ def _unfinished(turn: Turn) -> ChatUpdate:
         "tokens": {},
         "dropped_passages": 0,
         "dropped_turns": 0,
+        "computation": None,
     }

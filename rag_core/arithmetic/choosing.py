@@ -1,0 +1,249 @@
+"""Which cells of which series a question's operation takes: by period within one line item, or one cell of several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from rag_core.arithmetic.matching import MARGIN, Match, Pool
+from rag_core.arithmetic.periods import Period
+from rag_core.arithmetic.questions import Asked, Subject
+from rag_core.arithmetic.series import Point, Series
+
+__all__ = ["Choice", "choices"]
+
+_MOST_MATCHES = 6
+_MOST_POINTS = 24
+# What a reading loses where its operands come from different tables, stand under different columns, or are a list.
+_OTHER_TABLE, _OTHER_COLUMN, _LISTED = 0.15, 0.06, 0.02
+
+_PERCENT_ASKED = re.compile(r"%|\bper ?cent|\bshare of\b|\bmargin\b")
+_MONEY_ASKED = re.compile(r"[$€£¥]|\b(?:dollar|euro|usd|eur|gbp|amount|value)s?\b")
+_ALL = {"total", "all", "whole", "overall"}
+_TOTAL = ("total",)
+_OVER_TIME = ("change", "percentage change", "compound growth")
+_WHOLE_SERIES = ("count", "highest", "lowest")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Operands in the order in which the operation takes them, and how well they fit the question, in [0, 1].
+
+    `parts` are how many of the first operands are summed before a share is taken. Without operands it is a line item
+    that fits, and lacks what the operation needs.
+    """
+
+    score: float
+    operands: tuple[tuple[Series, Point], ...]
+    parts: int = 1
+
+
+def choices(asked: Asked, pool: Pool) -> list[Choice]:
+    """Return the possible operands, best first."""
+    found: list[Choice] = []
+    for option in asked.options:
+        if len(option) == 1:
+            found += _of_one(asked, option[0], pool)
+        elif asked.operation in ("difference", "ratio", "percentage of", "average", "sum"):
+            found += _of_several(asked, option, pool)
+    return sorted(found, key=lambda choice: -choice.score)
+
+
+def _of_one(asked: Asked, subject: Subject, pool: Pool) -> Iterator[Choice]:
+    if asked.operation in ("ratio", "percentage of"):
+        return
+    for match in _of_kind(asked, pool.ranked(subject)):
+        points = _points(asked, subject, match.series)
+        yield Choice(match.score, tuple((match.series, point) for point in points))
+
+
+def _of_kind(asked: Asked, matches: list[Match]) -> list[Match]:
+    """Return `matches` without those that have a twin of the kind asked for: amounts and percentages of one row."""
+    percent = bool(_PERCENT_ASKED.search(asked.text)) and asked.operation not in ("percentage change", "percentage of")
+    money = bool(_MONEY_ASKED.search(asked.text))
+
+    def fits(series: Series) -> bool:
+        return series.unit.percent == percent and (not money or bool(series.unit.currency))
+
+    def name(series: Series) -> tuple[object, ...]:
+        return series.table, series.own, series.column, series.section
+
+    fitting = {name(match.series) for match in matches if fits(match.series)}
+    return [match for match in matches if fits(match.series) or name(match.series) not in fitting]
+
+
+def _bare_totals(parts: Sequence[Match], pool: Pool) -> list[Match]:
+    """Return the rows called nothing but total in the tables of `parts`: "total fees" under rows of fees."""
+    return [
+        Match(part.score - MARGIN, series)
+        for part in parts
+        for series in pool.series
+        if series.table == part.series.table
+        and (
+            (series.own == _TOTAL and series.column == part.series.column)
+            or (series.column == _TOTAL and series.own == part.series.own)
+        )
+    ]
+
+
+def _points(asked: Asked, subject: Subject, series: Series) -> tuple[Point, ...]:
+    """Return the points of `series` that the operation takes, the latest first where it compares two; () for none."""
+    dated = [point for point in series.points if point.period is not None and point.period.year]
+    wanted = subject.periods or asked.periods
+    if len(dated) < 2 or len(dated) > _MOST_POINTS:
+        return ()
+    if asked.operation in _WHOLE_SERIES:
+        return tuple(_among(dated, wanted))
+    if asked.operation in _OVER_TIME or asked.operation == "difference":
+        return _two(dated, wanted)
+    if asked.through and len(wanted) == 2:
+        return tuple(_range(dated, wanted))
+    if len(wanted) > 1:
+        picked = [_pick(dated, period) for period in wanted]
+        return tuple(point for point in picked if point) if all(picked) else ()
+    if len(wanted) == 1:
+        return tuple(_within(dated, wanted[0]))
+    if asked.operation == "sum" and not wanted:
+        return ()
+    return tuple(dated) if asked.operation == "average" and _one_kind(dated) else ()
+
+
+def _two(dated: Sequence[Point], wanted: Sequence[Period]) -> tuple[Point, ...]:
+    """Return the later and the earlier point of a comparison; a lone year is compared with the year before."""
+    if len(wanted) == 2:
+        pair = [_pick(dated, period) for period in wanted]
+    elif len(wanted) == 1 and wanted[0].year:
+        pair = [_pick(dated, wanted[0]), _pick(dated, replace(wanted[0], year=wanted[0].year - 1))]
+    elif not wanted and len(dated) == 2 and _one_kind(dated):
+        pair = list(dated)
+    else:
+        return ()
+    if pair[0] is None or pair[1] is None or pair[0] == pair[1]:
+        return ()
+    return tuple(sorted((pair[0], pair[1]), key=lambda point: point.period or Period(0), reverse=True))
+
+
+def _pick(points: Sequence[Point], period: Period) -> Point | None:
+    """Return the one point that `period` means; of a year's points the one for the whole year."""
+    found = [point for point in points if point.period and period.holds(point.period)]
+    if len(found) > 1 and not (period.quarter or period.half):
+        found = [point for point in found if point.period and not (point.period.quarter or point.period.half)]
+    return found[0] if len(found) == 1 else None
+
+
+def _range(dated: Sequence[Point], ends: Sequence[Period]) -> list[Point]:
+    """Return a point for every year between `ends`, both included; [] where one is missing."""
+    first, last = sorted(ends)
+    if first.quarter or last.quarter or first.half or last.half:
+        return []
+    picked = [_pick(dated, replace(first, year=year, day=0)) for year in range(first.year, last.year + 1)]
+    return [point for point in picked if point] if all(picked) and len(picked) <= _MOST_POINTS else []
+
+
+def _within(dated: Sequence[Point], period: Period) -> list[Point]:
+    """Return the quarters or months of a year; [] where the period has no such parts here."""
+    inside = [point for point in dated if point.period and period.holds(point.period)]
+    if len(inside) < 2 or period.quarter or period.month or not _one_kind(inside):
+        return []
+    by_quarter = all(point.period and point.period.quarter for point in inside)
+    return inside if len(inside) == (4 if by_quarter else 12) else []
+
+
+def _among(dated: Sequence[Point], wanted: Sequence[Period]) -> list[Point]:
+    """Return the points of the periods asked about: those named, the parts of a lone year, or all."""
+    if len(wanted) > 1:
+        first, last = min(wanted), max(wanted)
+        inside = [point for point in dated if point.period and first.year <= point.period.year <= last.year]
+        return inside if _one_kind(inside) else []
+    if len(wanted) == 1:
+        inside = [point for point in dated if point.period and wanted[0].holds(point.period)]
+        return inside if len(inside) > 1 and _one_kind(inside) else []
+    years = {point.period.year for point in dated if point.period}
+    # Quarters of several years: it is not said of which.
+    return list(dated) if _one_kind(dated) and len(years) in (1, len(dated)) else []
+
+
+def _one_kind(points: Sequence[Point]) -> bool:
+    """Tell whether the points are all years, or all quarters, or all months: parts and wholes are not mixed."""
+    kinds = {(bool(point.period.quarter), bool(point.period.half)) for point in points if point.period}
+    years = [point.period.year for point in points if point.period]
+    monthly = len(set(years)) < len(years) and not any(quarter for quarter, _ in kinds)
+    months = {point.period.month for point in points if point.period}
+    return len(kinds) == 1 and (not monthly or 0 not in months)
+
+
+def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator[Choice]:
+    """Yield the ways to take one cell for each subject, all of one period, from one table or document."""
+    shares = asked.operation in ("ratio", "percentage of")
+    ranked = [_of_kind(asked, pool.ranked(subject))[:_MOST_MATCHES] for subject in option]
+    if shares and not _ALL.isdisjoint(option[-1].words):
+        ranked[-1] = [*_bare_totals(ranked[0][:2], pool), *ranked[-1]]
+    if not all(ranked) or (len(option) > 4 and len({len(matches) for matches in ranked}) > 3):
+        ranked = [matches[:2] for matches in ranked]
+    for matches in product(*_narrowed(ranked)):
+        if len(
+            {(match.series.table, match.series.own, match.series.column, match.series.section) for match in matches}
+        ) < len(matches) and not _dated_apart(option):
+            continue
+        points = _cells(asked, option, matches)
+        if points is None or len(set(points)) < len(points):
+            continue
+        operands = tuple(zip((match.series for match in matches), points, strict=True))
+        yield Choice(_fit(matches, operands), operands, len(option) - 1 if shares else 1)
+
+
+def _narrowed(ranked: list[list[Match]]) -> list[list[Match]]:
+    """Return fewer matches a subject where the subjects are many, so that the ways to combine them stay few."""
+    most = {2: _MOST_MATCHES, 3: 4, 4: 3}.get(len(ranked), 2)
+    return [matches[:most] for matches in ranked]
+
+
+def _dated_apart(option: Sequence[Subject]) -> bool:
+    return len({subject.periods for subject in option}) == len(option)
+
+
+def _cells(asked: Asked, option: Sequence[Subject], matches: Sequence[Match]) -> tuple[Point, ...] | None:
+    points: list[Point] = []
+    for subject, match in zip(option, matches, strict=True):
+        wanted = [period for period in subject.periods or asked.periods if period.year]
+        series = match.series
+        if len(wanted) > 1:
+            return None
+        dated = [point for point in series.points if point.period is not None and point.period.year]
+        if not wanted:
+            if len(series.points) != 1:
+                return None
+            points.append(series.points[0])
+        elif dated:
+            point = _pick(dated, wanted[0])
+            if point is None:
+                return None
+            points.append(point)
+        elif len(series.points) == 1 and str(wanted[0].year) in _around_years(series):
+            points.append(series.points[0])
+        else:
+            return None
+    return tuple(points)
+
+
+def _around_years(series: Series) -> set[str]:
+    """Return the years that the lines before a table name: the period of figures under which none stands."""
+    return {
+        word
+        for word in (*series.near, *series.section)
+        if len(word) == 4 and word[:2] in ("19", "20") and word.isdigit()
+    }
+
+
+def _fit(matches: Sequence[Match], operands: Sequence[tuple[Series, Point]]) -> float:
+    score = sum(match.score for match in matches) / len(matches)
+    tables = {series.table for series, _ in operands}
+    columns = {(point.column if not series.column else series.column) for series, point in operands}
+    rows = {point.row for _, point in operands}
+    if len(tables) > 1:
+        score -= _OTHER_TABLE
+    elif len(columns) > 1 and len(rows) > 1:
+        score -= _OTHER_COLUMN
+    return score - _LISTED * (len(matches) > 2)

@@ -1,0 +1,181 @@
+"""A question and its hits to a computed figure, or to none: a wrong figure is worse than none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from rag_core.arithmetic.choosing import Choice, choices
+from rag_core.arithmetic.figures import parse_figure
+from rag_core.arithmetic.grids import read_grids
+from rag_core.arithmetic.matching import MARGIN, Pool, gather
+from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow
+from rag_core.arithmetic.periods import Period
+from rag_core.arithmetic.questions import Asked, Subject, read_question
+from rag_core.arithmetic.series import Point, Series, table_series
+from rag_core.arithmetic.telling import tell
+from rag_core.arithmetic.wording import words
+from rag_core.records import Computation, Hit
+
+__all__ = ["compute"]
+
+_MOST_HITS = 8
+# A better-fitting line item that lacks the period asked for means that the question is about that one.
+_BLOCKED = 0.08
+# Where the operands fit less well than this, they are as often others as those that were meant.
+_LEAST_SCORE = 0.68
+# Words of the operation that, where a row's own name has them, make the question one about that row.
+_OPERATION_WORDS = {
+    "average": ("average", "mean"),
+    "change": ("change", "increase", "decrease", "movement"),
+    "percentage change": ("change", "increase", "decrease", "growth"),
+    "difference": ("difference",),
+    "ratio": ("ratio",),
+    "percentage of": ("percentage", "percent", "%"),
+}
+
+
+def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
+    """Return the figure that `question` asks to be computed from table cells of `hits`, or None.
+
+    None where the question asks for no computation, or where the rows, the period or the operation are not clear: two
+    readings that fit about as well and give different figures are not decided between. `hits` are best first.
+    """
+    asked = read_question(question)
+    if asked is None:
+        return None
+    hits = hits[:_MOST_HITS]
+    series = [item for grid in read_grids(hits) for item in table_series(grid)]
+    if not series:
+        return None
+    pool = gather(series, [hit.score for hit in hits])
+    found = [(choice, _result(asked, choice)) for choice in choices(asked, pool)]
+    usable = [(choice, result) for choice, result in found if result is not None]
+    if not usable:
+        return None
+    best, result = usable[0]
+    if best.score < _LEAST_SCORE:
+        return None
+    if any(choice.score > best.score + _BLOCKED for choice, _ in found) or _is_lookup(asked, best, pool):
+        return None
+    for rival, other in usable[1:]:
+        if rival.score < best.score - MARGIN:
+            break
+        if abs(other.value) != abs(result.value):
+            return None
+    return tell(asked, best, result)
+
+
+def _is_lookup(asked: Asked, best: Choice, pool: Pool) -> bool:
+    """Tell whether the document itself has a row of what is asked for, such as one that is called an average."""
+    named = {stem for word in _OPERATION_WORDS.get(asked.operation, ()) for stem in words(word)}
+    whole = Subject(asked.text, words(asked.text))
+    for match in pool.ranked(whole):
+        if match.score < best.score - MARGIN:
+            return False
+        label = {*match.series.own, *match.series.column}
+        if named & label and not any(named & {*series.own, *series.column} for series, _ in best.operands):
+            return True
+    return False
+
+
+def _result(asked: Asked, choice: Choice) -> Result | None:
+    """Return the value of the operation over the operands of a choice, or None where they do not go together."""
+    operands = choice.operands
+    if not operands:
+        return None
+    units = {(series.unit.scale, series.unit.percent) for series, _ in operands}
+    if len(units) > 1:
+        return None
+    numbers = _numbers(asked, operands)
+    percent = numbers[0].percent
+    if asked.operation in ("count", "highest", "lowest"):
+        return _compared(asked, operands)
+    if asked.operation in ("ratio", "percentage of"):
+        if percent or not _same_currency(operands):
+            return None
+        return _share(asked, numbers, choice.parts)
+    if asked.operation == "compound growth":
+        first, last = operands[1][1].period, operands[0][1].period
+        return compound(numbers[0], numbers[1], last.year - first.year) if first and last and not percent else None
+    if asked.operation == "percentage change" and percent:
+        # "By how many percent did the rate change" asks for the points; a percentage of a percentage is not clear.
+        return calculate("change", numbers, falling=asked.falling) if asked.kind == "percent" else None
+    if asked.operation == "change" and asked.kind == "points" and not percent:
+        return None
+    return calculate(asked.operation, numbers, falling=asked.falling, ordered=asked.kind == "signed")
+
+
+def _same_currency(operands: Sequence[tuple[Series, Point]]) -> bool:
+    return len({series.unit.currency for series, _ in operands if series.unit.currency}) < 2
+
+
+def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Number]:
+    """Return the operands as numbers; what only goes out, and is printed in brackets for it, as the amounts that go.
+
+    Where some add and some take away, a sum and an average need the signs.
+    """
+    outgoing = {
+        series for series, _ in operands if is_outflow(f"{series.label} {series.head}") and _all_negative(series.points)
+    }
+    if asked.operation in ("sum", "average") and len(outgoing) < len({series for series, _ in operands}):
+        outgoing = set()
+    return [
+        Number(
+            abs(point.figure.value) if series in outgoing else point.figure.value,
+            point.figure.places,
+            series.unit.percent,
+        )
+        for series, point in operands
+    ]
+
+
+def _all_negative(points: Sequence[Point]) -> bool:
+    return all(point.figure.value <= 0 for point in points) and any(point.figure.value < 0 for point in points)
+
+
+def _share(asked: Asked, numbers: list[Number], parts: int) -> Result | None:
+    """Return the share of the first `parts` operands, summed, in the last."""
+    if parts == 1:
+        return calculate(asked.operation, numbers)
+    total = sum((number.value for number in numbers[:parts]), Decimal(0))
+    places = max(number.places for number in numbers[:parts])
+    result = calculate(asked.operation, [Number(total, places), numbers[-1]])
+    added = calculate("sum", numbers[:parts])
+    if result is None or added is None:
+        return None
+    return replace(result, formula=f"({added.formula}) / {result.formula.rsplit(' / ', 1)[1]}")
+
+
+def _compared(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> Result | None:
+    """Return the count of periods beyond a limit, or the place (from 0) of the highest or lowest, as the value."""
+    values = [point.figure.value for _, point in operands]
+    if asked.operation == "count":
+        limit = _limit(asked, operands[0][0])
+        if limit is None:
+            return None
+        inclusive = "at " in asked.text and ("at least" in asked.text or "at most" in asked.text)
+        counted = [value < limit if asked.least else value > limit for value in values]
+        if inclusive:
+            counted = [count or value == limit for count, value in zip(counted, values, strict=True)]
+        return Result(Decimal(sum(counted)), 0, "")
+    target = min(values) if asked.least else max(values)
+    if values.count(target) > 1:
+        return None
+    return Result(Decimal(values.index(target)), 0, "")
+
+
+def _limit(asked: Asked, series: Series) -> Decimal | None:
+    """Return the limit of a count in the unit of the series: "$3 million" is 3,000 where figures are in thousands."""
+    figure = parse_figure(asked.limit)
+    if figure is None or (figure.percent and not series.unit.percent) or (series.unit.percent and figure.currency):
+        return None
+    if not figure.scale:
+        return figure.value
+    return figure.value.scaleb(figure.scale - series.unit.scale)
+
+
+def periods_of(operands: Sequence[tuple[Series, Point]]) -> list[Period]:
+    """Return the periods of the operands, in order, each once."""
+    return list(dict.fromkeys(point.period for _, point in operands if point.period))

@@ -1,0 +1,304 @@
+"""What a question asks to be computed: the operation, of which line items, over which periods.
+
+Only questions that ask for a figure are read; what is not plainly one of the operations is not arithmetic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rag_core.arithmetic.figures import find_figures
+from rag_core.arithmetic.periods import Period, find_periods, without_periods
+from rag_core.arithmetic.phrases import (
+    AND,
+    AND_RANGE,
+    AS_SHARE,
+    AVERAGE,
+    BETWEEN_RATIO,
+    BETWEEN_SHARES,
+    BY_AMOUNT,
+    BY_PERCENT,
+    CAGR,
+    CHANGE,
+    COUNT,
+    DIFFERENCE,
+    DIRECTION,
+    DIVIDED,
+    EXCESS,
+    EXTREME,
+    FALLING,
+    FEWER,
+    FILLERS,
+    IN_WHOLE,
+    LEAST,
+    MOST,
+    NOT_FIGURES,
+    OF_WHOLE,
+    PERCENT,
+    PERCENT_CHANGE,
+    POINTS,
+    PREPOSITION,
+    RANGE,
+    RATIO_AFTER,
+    RATIO_KINDS,
+    RATIO_OF,
+    RISING,
+    SPLIT,
+    SUM,
+    VERB,
+)
+from rag_core.arithmetic.wording import folded, words
+from rag_core.records import Operation
+
+__all__ = ["Asked", "Subject", "read_question"]
+
+_LONGEST = 400
+_MOST_OPTIONS = 20
+_MOST_PARTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A line item as a question names it: its text, its telling words, and the periods that stand beside it."""
+
+    text: str
+    words: tuple[str, ...]
+    periods: tuple[Period, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to compute. `options` are the ways to read the line items, each a tuple of one or more of them.
+
+    `periods` are those of the whole question, in its order; `through` says that they bound a range. `falling` is true
+    where a decrease is asked for, `least` for the lowest, `limit` is what a count compares with.
+    """
+
+    operation: Operation
+    options: tuple[tuple[Subject, ...], ...]
+    periods: tuple[Period, ...]
+    through: bool = False
+    falling: bool = False
+    least: bool = False
+    limit: str = ""
+    kind: str = ""
+    text: str = ""
+
+
+def read_question(question: str) -> Asked | None:
+    """Return what `question` asks to be computed, or None where it asks for no computation, or for none of these."""
+    question = " ".join(question.split())
+    text = folded(question)
+    if not text or len(text) > _LONGEST or NOT_FIGURES.search(text):
+        return None
+    for reader in (_count, _extreme, _share, _percent_change, _ratio, _change, _difference, _average, _sum):
+        asked = reader(text)
+        if asked is not None:
+            return asked
+    return None
+
+
+def _subject(text: str) -> Subject:
+    plain = FILLERS.sub(" ", without_periods(text))
+    return Subject(text, words(plain), tuple(period for period, _, _ in find_periods(text)))
+
+
+def _asked(operation: Operation, text: str, options: list[tuple[str, ...]], **more: bool | str) -> Asked | None:
+    """Return it with the options that name something; None where none does."""
+    subjects = [tuple(_subject(part) for part in option) for option in options[:_MOST_OPTIONS]]
+    named = tuple(option for option in subjects if option and all(subject.words for subject in option))
+    if not named:
+        return None
+    periods = tuple(dict.fromkeys(period for period, _, _ in find_periods(text)))
+    return Asked(operation, named, periods, _through(text), text=text, **more)  # type: ignore[arg-type]
+
+
+def _through(text: str) -> bool:
+    """Tell whether the first two periods bound a range: "2017 to 2019", "between 2017 and 2019"."""
+    found = find_periods(text)
+    for (_, start, first), (_, second, _) in pairwise(found):
+        between = text[first:second].strip()
+        if RANGE.search(between) or (between == "and" and AND_RANGE.search(text[:start])):
+            return True
+    return False
+
+
+def _without(text: str, match: re.Match[str]) -> str:
+    return f"{text[: match.start()]} {text[match.end() :]}"
+
+
+def _count(text: str) -> Asked | None:
+    match = COUNT.search(text)
+    if match is None:
+        return None
+    figures = find_figures(match["limit"])
+    if not figures:
+        return None
+    _, start, end = figures[0]
+    rest = match["rest"] + " " + match["limit"][end:]
+    rest = re.sub(r"\b(?:thousand|million|billion|percent)s?\b", " ", rest)
+    less = match["than"].startswith(FEWER)
+    limit = match["limit"][start:end]
+    return _asked("count", text, [(rest,)], least=less, limit=limit, kind=match["kind"].split()[-1].rstrip("s"))
+
+
+def _extreme(text: str) -> Asked | None:
+    match = EXTREME.search(text)
+    if match is None:
+        return None
+    most, least = MOST.search(match["rest"]), LEAST.search(match["rest"])
+    found = most or least
+    if found is None or (most and least):
+        return None
+    rest = _without(match["rest"], found)
+    if re.search(rf"\b{PERCENT}\b|\b{DIRECTION}\b|\bthan\b|\b(?:at|by) least\b", rest):
+        return None
+    kind = match["kind"].split()[-1]
+    return _asked("lowest" if least else "highest", text, [(rest,)], least=least is not None, kind=kind)
+
+
+def _share(text: str) -> Asked | None:
+    if match := AS_SHARE.search(text):
+        # "the percentage of X as a percentage of Y" says it twice.
+        part = re.sub(rf"^.*?\b{PERCENT} of\b", " ", match["part"])
+        return _shares(text, match["kind"], [(part, match["whole"])])
+    if match := OF_WHOLE.search(text):
+        return _shares(text, match["kind"], [(match["part"], match["whole"])])
+    if AVERAGE.search(text) or PERCENT_CHANGE.search(text) or SUM.match(text):
+        return None
+    if match := IN_WHOLE.search(text):
+        if match["part"]:
+            return _shares(text, match["kind2"], [(match["part"], match["whole"])])
+        both = match["both"]
+        pairs = [
+            (both[: cut.start()], both[cut.end() :])
+            for cut in BETWEEN_SHARES.finditer(both)
+            if words(without_periods(both[: cut.start()]))
+            and words(FILLERS.sub(" ", without_periods(both[cut.end() :])))
+        ]
+        return _shares(text, match["kind"], pairs)
+    return None
+
+
+def _shares(text: str, kind: str, pairs: list[tuple[str, str]]) -> Asked | None:
+    if any(re.search(rf"\b{DIRECTION}\b", part) and " in " in part for part, _ in pairs):
+        return None
+    options = [
+        option for part, whole in pairs for option in ((part, whole), *((*parts, whole) for parts in _parts(part)))
+    ]
+    return _asked("ratio" if kind in RATIO_KINDS else "percentage of", text, options)
+
+
+def _percent_change(text: str) -> Asked | None:
+    if match := CAGR.search(text):
+        return _asked("compound growth", text, [(_without(text, match),)])
+    if match := POINTS.search(text):
+        rest = re.sub(rf"\b(?:{DIRECTION}|{VERB}|by|how many|what)\b", " ", _without(text, match))
+        return _asked("change", text, [(rest,)], falling=_is_falling(text), kind="points")
+    if match := BY_PERCENT.search(text):
+        rest = text[: match.start()] + " " + (match["rest"] or match["rest2"])
+        if re.search(r"\b(?:higher|lower|more|less|larger|smaller|greater)\b", rest):
+            return None
+        rest = re.sub(rf"\b(?:{VERB})\b", " ", rest)
+        kind = "percent" if re.search(r"how many|how much", match.group()) else ""
+        return _asked("percentage change", text, [(rest,)], falling=_is_falling(text), kind=kind)
+    if match := PERCENT_CHANGE.search(text):
+        rest = _without(text, match)
+        return _asked("percentage change", text, [(rest,)], falling=_is_falling(text))
+    return None
+
+
+def _is_falling(text: str) -> bool:
+    return bool(FALLING.search(text)) and not RISING.search(text)
+
+
+def _ratio(text: str) -> Asked | None:
+    if match := DIVIDED.search(text):
+        return _asked("ratio", text, [(match["first"], match["second"])])
+    match = RATIO_OF.search(text) or RATIO_AFTER.search(text)
+    if match is None:
+        return None
+    both = match["both"].replace("-to-", " to ")
+    after = match.groupdict().get("after") or ""
+    cuts = BETWEEN_RATIO.finditer(both)
+    return _asked("ratio", text, [(both[: cut.start()] + " " + after, both[cut.end() :] + " " + after) for cut in cuts])
+
+
+def _change(text: str) -> Asked | None:
+    if match := BY_AMOUNT.search(text):
+        rest = re.sub(rf"\b(?:{VERB})\b", " ", match["rest"])
+        return _asked("change", text, [(rest,)], falling=_is_falling(text))
+    if DIFFERENCE.search(text) or not (match := CHANGE.search(text)):
+        return None
+    if not re.match(
+        r"^\W*(?:what|calculate|compute|find|determine|by how much|how much|how many|please|the|net|total)\b", text
+    ):
+        return None
+    return _asked("change", text, [(_without(text, match),)], falling=_is_falling(text))
+
+
+def _difference(text: str) -> Asked | None:
+    if match := EXCESS.search(text):
+        if match["first"]:
+            return _asked("difference", text, [(match["first"], match["second"])], kind="signed")
+        rest = match["rest"]
+        pairs = [
+            (rest[: cut.start()], rest[cut.end() :]) for cut in re.finditer(r"\b(?:than|compared (?:to|with))\b", rest)
+        ]
+        return _asked("difference", text, [*pairs, (rest.replace(" than ", " "),)])
+    match = DIFFERENCE.search(text)
+    if match is None:
+        return None
+    rest = _without(text, match)
+    pairs = [(rest[: cut.start()], rest[cut.end() :]) for cut in AND.finditer(rest)]
+    return _asked("difference", text, [(rest,), *pairs, *_parts(rest)])
+
+
+def _average(text: str) -> Asked | None:
+    match = AVERAGE.search(text)
+    if match is None:
+        return None
+    rest = re.sub(r"\bper year\b", " ", _without(text, match))
+    return _asked("average", text, [(rest,), *_parts(rest)])
+
+
+def _sum(text: str) -> Asked | None:
+    match = SUM.search(text)
+    if match is None:
+        return None
+    plain = match.group() == "total"
+    # "total assets" is a line item; "the total of", two years or two items make it a sum.
+    rest = _without(text, match)
+    parts = _parts(rest)
+    options = [(rest,), *parts]
+    if plain:
+        several = len({period.year for period, _, _ in find_periods(text)}) > 1
+        if re.search(r"\brespective\w*\b", text) or not (several or parts):
+            return None
+    return _asked("sum", text, options, kind="total" if plain else "")
+
+
+def _parts(text: str) -> list[tuple[str, ...]]:
+    """Return the ways to read `text` as a list of items: as it stands, and with the words that its items share."""
+    pieces = [piece.strip(" ?.") for piece in SPLIT.split(text)]
+    # Years in a list are no items.
+    pieces = [piece for piece in pieces if words(FILLERS.sub(" ", without_periods(piece)))]
+    if not 2 <= len(pieces) <= _MOST_PARTS:
+        return []
+    return list(dict.fromkeys(_readings(pieces)))
+
+
+def _readings(pieces: list[str]) -> Iterator[tuple[str, ...]]:
+    yield tuple(pieces)
+    if shared := PREPOSITION.match(pieces[0]):
+        yield (pieces[0], *(shared[1] + piece for piece in pieces[1:]))
+    tail = pieces[-1].split()
+    for count in (1, 2):
+        if len(tail) > count:
+            yield (*(f"{piece} {' '.join(tail[-count:])}" for piece in pieces[:-1]), pieces[-1])
+    if len(pieces) > 2:
+        for cut in range(1, len(pieces)):
+            yield (" and ".join(pieces[:cut]), " and ".join(pieces[cut:]))

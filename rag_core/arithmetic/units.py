@@ -1,0 +1,105 @@
+"""In what a table's figures are counted: currency, scale, percent, as its heads, the lines above it and its cells say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["SCALE_NAMES", "Unit", "head_unit", "is_unscaled", "prose_unit"]
+
+SCALE_NAMES = {0: "", 3: "thousand", 6: "million", 9: "billion"}
+
+_WORDS = {
+    "thousand": 3,
+    "million": 6,
+    "mill": 6,
+    "mio": 6,
+    "mn": 6,
+    "m": 6,
+    "billion": 9,
+    "bn": 9,
+    "b": 9,
+    "000": 3,
+    "k": 3,
+}
+_SYMBOL = r"(?:(?:US|HK|NZ|[ACRS])?[$]|[€£¥₹])"
+_CODE = r"(?:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|SEK|NOK|DKK|CAD|AUD|HKD|SGD|TWD|KRW|BRL|MXN|ZAR)"
+_NAMED = {"dollar": "$", "euro": "EUR", "pound": "£", "yen": "JPY", "renminbi": "RMB", "rupee": "INR", "franc": "CHF"}
+_NAME = re.compile(r"\b(?:U\.?S\.? )?(dollar|euro|pound(?! sterling)|yen|renminbi|rupee|franc)s?\b", re.IGNORECASE)
+_CURRENCY = re.compile(rf"({_SYMBOL})|\b({_CODE})(?![A-Za-z])")
+_WORD = re.compile(r"(?:\b|(?<=in))(thousand|million|billion)s?\b", re.IGNORECASE)
+_SHORT = re.compile(rf"(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(mn|mio|mill|m|bn|b|k|000s?)\b", re.IGNORECASE)
+_ZEROS = re.compile(r"['’‘`]\s?000s?\b|\b000s\b|\b000['’]s\b")
+_ALONE = re.compile(r"[(]?\s*(mn|bn|m)\s*[)]?", re.IGNORECASE)
+_PERCENT = re.compile(r"%|\bper ?cent\b|\bpercentages?\b", re.IGNORECASE)
+# Prose speaks of millions for many reasons; only these say in what the figures are printed.
+_STATED = re.compile(
+    r"\b(?:in|of)\s+(?:[A-Z]{2,3}\s|[$€£¥]\s?|U\.S\.\s|us\s)?(?:\w+\s+(?:of\s+)?)?(thousands|millions|billions)\b"
+    rf"|\b(?:in|{_CODE})\s+(thousand|million|billion)s?\b(?!\s+(?:in|to|for|from|at|on|and|or|as)\b)"
+    r"|\b(thousand|million|billion)s?\s+(?:of\s+)?(?:U\.?S\.?\s)?(?:dollars|euros|pounds|yen|rupees|francs)\b"
+    rf"|(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(000)s?\b|\(?['’‘`](000)s?\b",
+    re.IGNORECASE,
+)
+_AMOUNT_BEFORE = re.compile(r"\d\s*$")
+_PER = re.compile(
+    r"\bper[\s-]+(?:\w+[\s-]+){0,3}(?:share|unit|day|square|ton|tonne|ounce|barrel|employee|customer|store|room|adr|ads)s?\b"
+    r"|\beps\b|\bratio\b|\btimes\b|\([^)]*\b(?:years|days|months|times|number)\b[^)]*\)|\bdividend yield\b"
+    r"|\bexchange rates?\b(?! (?:change|diff|effect|gain|loss|adjust|move))",
+    re.IGNORECASE,
+)
+_SHARES = re.compile(r"\bshares?\b|\bunits?\b|\boptions\b|\bawards?\b", re.IGNORECASE)
+_EXCEPT_SHARES = re.compile(r"\bexcept\b[^.)]{0,40}\b(?:share|unit)s?\b(?! amounts)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """`currency` is a sign or code ("$", "EUR"), `scale` a power of ten (3 for thousands), `percent` says that it is one."""
+
+    currency: str = ""
+    scale: int = 0
+    percent: bool = False
+
+
+def head_unit(text: str) -> tuple[str, int | None, bool]:
+    """Return (currency, scale, percent) that a column head, a corner cell or a row label names; scale None for no word."""
+    return _currency(text), _head_scale(text), bool(_PERCENT.search(text))
+
+
+def prose_unit(text: str) -> tuple[str, int | None]:
+    """Return (currency, scale) of the last phrase of `text` that says in what figures are given; scale None for none."""
+    for found in reversed(list(_STATED.finditer(text))):
+        # "4.1 million dollars" is an amount, "in millions of dollars" a unit.
+        if not _AMOUNT_BEFORE.search(text[max(0, found.start() - 8) : found.start()]):
+            word = next(group for group in found.groups() if group)
+            around = text[max(0, found.start() - 12) : found.end() + 20]
+            return _currency(around), _WORDS[_singular(word)]
+    return "", None
+
+
+def is_unscaled(label: str, statements: Sequence[str]) -> bool:
+    """Tell whether a row stands outside of its table's scale: per share, days, ratios, and shares where so excepted."""
+    if _PER.search(label):
+        return True
+    return bool(_SHARES.search(label)) and any(_EXCEPT_SHARES.search(text) for text in statements)
+
+
+def _singular(word: str) -> str:
+    word = word.lower()
+    return word.rstrip("s") if len(word) > 2 else word
+
+
+def _head_scale(text: str) -> int | None:
+    if found := _WORD.search(text) or _SHORT.search(text):
+        return _WORDS[_singular(found[1])]
+    if _ZEROS.search(text):
+        return 3
+    return _WORDS[found[1].lower()] if (found := _ALONE.fullmatch(text.strip())) else None
+
+
+def _currency(text: str) -> str:
+    if found := _CURRENCY.search(text):
+        return found[1] or found[2]
+    if found := _NAME.search(text):
+        return _NAMED[found[1].lower()]
+    return ""
