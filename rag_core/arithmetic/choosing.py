@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
-from rag_core.arithmetic.periods import Period
+from rag_core.arithmetic.periods import Period, duration
 from rag_core.arithmetic.questions import Asked, Subject
 from rag_core.arithmetic.series import Point, Series
 
@@ -62,6 +62,9 @@ def _of_one(asked: Asked, subject: Subject, pool: Pool) -> Iterator[Choice]:
 def _of_kind(asked: Asked, matches: list[Match]) -> list[Match]:
     """Return `matches` without those that have a twin of the kind asked for: amounts and percentages of one row."""
     percent = bool(_PERCENT_ASKED.search(asked.text)) and asked.operation not in ("percentage change", "percentage of")
+    months = duration(asked.text)
+    if months and any(match.series.months == months for match in matches):
+        matches = [match for match in matches if match.series.months == months]
     money = bool(_MONEY_ASKED.search(asked.text))
 
     def fits(series: Series) -> bool:

@@ -117,7 +117,7 @@ def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Num
     Where some add and some take away, a sum and an average need the signs.
     """
     outgoing = {
-        series for series, _ in operands if is_outflow(f"{series.label} {series.head}") and _all_negative(series.points)
+        series for series, _ in operands if is_outflow(f"{series.label} {series.head} {series.under}") and _all_negative(series.points)
     }
     if asked.operation in ("sum", "average") and len(outgoing) < len({series for series, _ in operands}):
         outgoing = set()

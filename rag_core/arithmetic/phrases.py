@@ -122,7 +122,9 @@ FILLERS = re.compile(
     r"prior year|previous year|preceding year|year before|last year|year[ -]o(?:ve|n)r?[ -]year|yoy|compared (?:to|with|against)|"
     r"as compared|in comparison (?:to|with)|respectively|only|both|the years?|fiscal years?|in terms of|in absolute terms|"
     r"in (?:the )?(?:thousands|millions|billions)|over the (?:(?:two|three|four|five|\d)[ -])?years?(?: periods?)?|"
-    r"(?:two|three|four|five|\d)[ -]years?(?: period)?|across|over(?=\W*(?:and\W*)*$)|the period|period (?:from|of)|for the|value of|amount of|"
+    r"(?:two|three|four|five|\d)[ -]years?(?: period)?|across|over(?=\W*(?:and\W*)*$)|the period|period (?:from|of)|for the|"
+    r"value of|amount of|over the (?:quarters|months|years) (?:of|in)|"
+    r"(?:three|six|nine|twelve|3|6|9|12)[ -]months?(?: periods?)?(?: ended)?|quarters? ended|years? ended|"
     r"(?:has|have|had|did|does|do|by|its|their)|between|from|as (?:at|of))\b"
 )
 RANGE = re.compile(r"(?:^|\b)(?:to|through|until|till|-|\u2013)\W*(?:the )?(?:fiscal |financial )?(?:year )?$")

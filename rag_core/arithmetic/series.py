@@ -10,7 +10,7 @@ from itertools import pairwise
 from rag_core.arithmetic.figures import Figure
 from rag_core.arithmetic.grids import Grid, GridRow
 from rag_core.arithmetic.periods import Period, duration, find_periods, period_of, quarter_head, without_periods
-from rag_core.arithmetic.units import Unit, head_unit, is_unscaled, prose_unit
+from rag_core.arithmetic.units import Unit, head_unit, is_unscaled, minor_currency, prose_unit
 from rag_core.arithmetic.wording import words
 from rag_core.records import Document
 
@@ -60,7 +60,7 @@ class Series:
 
     `own` are the words of its row, `column` those of its column beside periods, `section` those of the headings inside
     the table and of its corner, `near` those of what leads up to the table, `far` those of the rest of the passage.
-    `rank` is the place of the hit, from 0.
+    `rank` is the place of the hit, from 0; `head` and `under` are the column's and the sections' words as printed.
     """
 
     document: Document
@@ -76,6 +76,7 @@ class Series:
     rank: int
     months: int = 0
     head: str = ""
+    under: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +194,15 @@ def _unit(grid: Grid, row: GridRow, figure: Figure, head: str) -> Unit:
     currency = next((name for name in (figure.currency, *(source[0] for source in sources), told[0]) if name), "")
     if percent:
         return Unit("", 0, True)
+    currency = minor_currency(row.label) or next((minor_currency(text) for text in row.sections[-1:]), "") or currency
     scale = next((source[1] for source in sources if source[1] is not None), None)
     if scale is None and any(head_unit(other)[1] is not None for other in row.heads):
         # Where other columns say in what they count, this one counts in ones.
         scale = 0
-        currency = figure.currency
+        currency = figure.currency or sources[0][0] or head_unit(without_periods(head))[0]
     stated = scale if scale is not None else told[1] if told[1] is not None else inside[1]
-    if is_unscaled(row.label, (grid.corner, grid.before)) or is_unscaled(without_periods(head), ()):
+    names = (row.label, without_periods(head), *row.sections[-1:])
+    if any(is_unscaled(name, (grid.corner, grid.before)) for name in names):
         stated = sources[0][1] or 0
     return Unit(currency, figure.scale or stated or 0)
 
@@ -212,7 +215,7 @@ def _context(grid: Grid) -> tuple[frozenset[str], frozenset[str]]:
     """Return the words that lead up to the table, and those of the passage around it that are not in it."""
     document, hit = grid.document, grid.hit
     name = re.sub(r"\.\w{2,5}$|[_-]", " ", document.name)
-    near = " ".join([grid.before[-_NEAR:], *hit.headings, name, document.text[:_OPENING]])
+    near = " ".join([grid.before[-_NEAR:], *hit.headings, name, document.text[: min(_OPENING, grid.start)]])
     far = document.text[hit.start : max(hit.start, grid.start)][:_FAR] + " " + document.text[grid.end : hit.end][:_FAR]
     return frozenset(words(near)), frozenset(words(far))
 
@@ -257,4 +260,5 @@ def _series(grid: Grid, entries: Iterable[_Entry], context: _Context) -> Series:
         rank=grid.rank,
         months=first.months,
         head=first.column,
+        under=" ".join(first.sections),
     )

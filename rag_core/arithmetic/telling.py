@@ -83,6 +83,8 @@ def _with_unit(number: str, unit: Unit, points: bool) -> str:
     scaled = " ".join(part for part in (number, SCALE_NAMES.get(unit.scale, "")) if part)
     if not unit.currency:
         return scaled
+    if unit.currency.islower():
+        return f"{scaled} {unit.currency}"
     if unit.currency.isalpha():
         return f"{unit.currency} {scaled}"
     return f"-{unit.currency}{scaled[1:]}" if scaled.startswith("-") else f"{unit.currency}{scaled}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["SCALE_NAMES", "Unit", "head_unit", "is_unscaled", "prose_unit"]
+__all__ = ["SCALE_NAMES", "Unit", "head_unit", "is_unscaled", "minor_currency", "prose_unit"]
 
 SCALE_NAMES = {0: "", 3: "thousand", 6: "million", 9: "billion"}
 
@@ -48,8 +48,10 @@ _PER = re.compile(
     r"|\bexchange rates?\b(?! (?:change|diff|effect|gain|loss|adjust|move))",
     re.IGNORECASE,
 )
+_MINOR = re.compile(r"\b(pence|cents)\b", re.IGNORECASE)
 _SHARES = re.compile(r"\bshares?\b|\bunits?\b|\boptions\b|\bawards?\b", re.IGNORECASE)
-_EXCEPT_SHARES = re.compile(r"\bexcept\b[^.)]{0,40}\b(?:share|unit)s?\b(?! amounts)", re.IGNORECASE)
+_EXCEPT_MINOR = re.compile(r"\b(pence|cents)\b", re.IGNORECASE)
+_SHARES = re.compile(r"\bexcept\b[^.)]{0,40}\b(?:share|unit)s?\b(?! amounts)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,15 @@ def is_unscaled(label: str, statements: Sequence[str]) -> bool:
     """Tell whether a row stands outside of its table's scale: per share, days, ratios, and shares where so excepted."""
     if _PER.search(label):
         return True
+    if minor_currency(label):
+        return True
     return bool(_SHARES.search(label)) and any(_EXCEPT_SHARES.search(text) for text in statements)
+
+
+def minor_currency(label: str) -> str:
+    """Return the hundredth of a currency that a row is printed in ("pence", "cents"), or nothing."""
+    found = _MINOR.search(label)
+    return found[1].lower() if found else ""
 
 
 def _singular(word: str) -> str:
