@@ -5,7 +5,8 @@
 all of them in one index; `reading` is DIR's or the bundled `reading.jsonl` of one-paragraph documents; `samples` the
 questions on `sample_files`; `feedback` the app's thumbs (`--feedback FILE --documents DIR`). What the marks mean is
 told in `rag_core.evaluation`. Prints a table a set, writes JSON and a picture. Results are kept a question at a time:
-a run that was cut off goes on, and the plain recipe, which is slow, is asked once. `--fresh` asks everything again.
+a run that was cut off goes on, and the plain recipe, which is slow, is asked once. Times are over the questions that all
+answered in this very run; `--fresh` asks everything again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +46,23 @@ def ask_all(chosen: QuestionSet, systems: Sequence[System], cache: Cache) -> dic
     for done, place in enumerate(order, start=1):
         item = chosen.items[place]
         sources = [chosen.sources[item.source]] if item.source else list(chosen.sources.values())
+        answers: dict[str, Given] = {}
+        kept = 0
         for system in systems:
             key = cache.key(system, sources, item.question.question)
             given = cache.find(key)
+            kept += given is not None
             if given is None:
                 if held.get(system.name) != (item.source or "all"):
                     system.hold(sources)
                     held[system.name] = item.source or "all"
                 given = system.ask(item.question.question)
                 cache.keep(key, given)
-            rows[system.name].append((item, mark(item.question, given), given))
+            answers[system.name] = given
+        for name, given in answers.items():
+            if kept:  # the machine may have been another or busier when one of them answered: no time to compare
+                given = replace(given, first_token_seconds=0.0, total_seconds=0.0)
+            rows[name].append((item, mark(item.question, given), given))
         if done % 10 == 0 or done == len(order):
             print(f"{chosen.name}: {done} of {len(order)}, {time.monotonic() - started:.0f} s", file=sys.stderr)
     return rows
@@ -108,9 +117,11 @@ def write_report(sets: dict[str, dict[str, Any]], model: str, options: argparse.
 
     options.out.mkdir(parents=True, exist_ok=True)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     document = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine,
+        "load_average": load,
         "model": model,
         "limit": options.limit,
         "seed": options.seed,

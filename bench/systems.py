@@ -84,7 +84,8 @@ class Plain:
         self._recipe = PlainRecipe(config)
         self._held: dict[str, Document] = {}
         self._loaded = False
-        self.version = _digest((ROOT / "bench" / "baseline.py").read_text(encoding="utf-8"), repr(config.generation))
+        source, model = ROOT / "bench" / "baseline.py", config.generation
+        self.version = _digest(source.read_text(encoding="utf-8"), model.model, model.tokenizer)
 
     def hold(self, sources: Iterable[Source]) -> None:
         self._recipe.forget()

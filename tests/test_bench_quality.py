@@ -102,7 +102,7 @@ class Echo:
         if len(self.asked) == self.calls:
             raise KeyboardInterrupt
         self.asked.append(question)
-        return Given(question, quotes=("one",), verbatim=1)
+        return Given(question, quotes=("one",), verbatim=1, total_seconds=1.5)
 
 
 def test_a_measurement_that_was_cut_off_goes_on(tmp_path: Path) -> None:
@@ -119,6 +119,8 @@ def test_a_measurement_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     rows = ask_all(chosen, [again], Cache(path))
     assert again.asked == ["Question 3"]
     assert figures_of(rows)["echo"]["all"]["f1"] == 1.0
+    # Only what was asked in this run has times to compare.
+    assert [given.total_seconds for _, _, given in rows["echo"]] == [0.0, 0.0, 0.0, 1.5]
     third = Echo()
     ask_all(chosen, [third], Cache(path))
     assert third.asked == []

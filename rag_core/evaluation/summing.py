@@ -24,7 +24,7 @@ class Summary:
     figures are over those of them that were answered. `abstention_precision`: of the answers withheld, the share whose
     question has no answer in the documents; `abstention_recall`: of such questions, the share that was withheld.
     `sentences_supported` and `quotes_verbatim` are over all sentences and quotes; `quoted_words` is what there is to read
-    of them. Times are medians in seconds.
+    of them. Times are medians in seconds over `timed` questions.
     """
 
     questions: int
@@ -47,8 +47,9 @@ class Summary:
     words: float | None
     longest_words: int
     long_answers: int
-    first_token_seconds: float
-    total_seconds: float
+    timed: int
+    first_token_seconds: float | None
+    total_seconds: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON, rounded to four digits."""
@@ -76,6 +77,7 @@ LABELS: dict[str, str] = {
     "words": "words an answer (mean)",
     "longest_words": "words of the longest",
     "long_answers": f"answers over {LONG_WORDS} words",
+    "timed": "questions timed",
     "first_token_seconds": "first words (s, median)",
     "total_seconds": "whole answer (s, median)",
 }
@@ -89,6 +91,7 @@ def summarise(rows: Sequence[tuple[Marks, Given]]) -> Summary:
     withheld = [item for item in marks if item.abstained]
     lacking = [item for item in marks if not item.answerable]
     said = [(item, what) for item, what in rows if not item.abstained]
+    timed = [item for item in given if item.total_seconds]
     sentences, quotes = sum(item.sentences for item in given), sum(len(item.quotes) for item in given)
     return Summary(
         questions=len(marks),
@@ -111,8 +114,9 @@ def summarise(rows: Sequence[tuple[Marks, Given]]) -> Summary:
         words=_mean(item.words for item, _ in said),
         longest_words=max((item.words for item in marks), default=0),
         long_answers=sum(item.words > LONG_WORDS for item in marks),
-        first_token_seconds=statistics.median(item.first_token_seconds for item in given),
-        total_seconds=statistics.median(item.total_seconds for item in given),
+        timed=len(timed),
+        first_token_seconds=statistics.median(item.first_token_seconds for item in timed) if timed else None,
+        total_seconds=statistics.median(item.total_seconds for item in timed) if timed else None,
     )
 
 
