@@ -51,7 +51,7 @@ class Check:
 
 def examine(config: RagConfig, *, load: bool = False) -> list[Check]:
     """Return all checks; with `load`, the models are loaded and one question is asked over a sentence of our own."""
-    checks = [_python(), *_packages(), _device(config), _memory(), *_disks(config), *_models(config)]
+    checks = [_python(), *_packages(), _device(config), _memory(), *_disks(config), *_server(config), *_models(config)]
     if load:
         checks.append(_trial(config))
     return checks
@@ -135,6 +135,20 @@ def _writable(directory: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def _server(config: RagConfig) -> Iterator[Check]:
+    if not config.index.server:
+        return
+    from rag_core.chroma_server import connected
+
+    server = connected(config.index.server, config.index.server_key)
+    try:
+        version = server.version()
+    except RagError as error:
+        yield Check("vectors", "bad", str(error))
+    else:
+        yield Check("vectors", "good", f"Chroma server {server.place}, version {version}")
 
 
 def _models(config: RagConfig) -> Iterator[Check]:

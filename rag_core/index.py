@@ -10,16 +10,18 @@ from typing import Literal
 
 import numpy as np
 
+from rag_core.chroma_server import connected
 from rag_core.config import RagConfig
 from rag_core.embedding import Embedder, Vectors
 from rag_core.errors import DocumentNotFoundError, DocumentTooLargeError, IndexStateError
-from rag_core.keeping import FolderKeeper, Keeper, MemoryKeeper, window_keys
+from rag_core.keeping import FolderKeeper, Keeper, window_keys
 from rag_core.lexical import LexicalIndex
 from rag_core.outline import TableHeaders
 from rag_core.records import Chunk, Document, Progress, ProgressCallback
 from rag_core.splitting import SPLITTER_VERSION
 from rag_core.storage import Record
-from rag_core.vectors import Neighbour, WindowKey
+from rag_core.vectors import Neighbour, VectorStore, WindowKey
+from rag_core.visiting import MemoryKeeper
 from rag_core.windows import WindowTexts
 
 __all__ = ["DocumentIndex"]
@@ -32,16 +34,14 @@ class DocumentIndex:
     """Documents with their chunks and vectors. Thread-safe: searches go on while another thread adds.
 
     With `config.index.directory` the index persists there, and processes may share it; else it is in memory, private,
-    and gone with `close()`.
+    and gone with `close()`. With `config.index.server` a Chroma server holds the vectors; text and records stay here.
     """
 
     def __init__(self, config: RagConfig, embedder: Embedder) -> None:
         """Open the index; loads neither models nor vectors. Raises IndexStateError."""
         self._config = config
         self._embedder = embedder
-        self._keeper: Keeper = MemoryKeeper()
-        if config.index.directory is not None:
-            self._keeper = FolderKeeper(config.index.directory.expanduser(), embedder.name, _splitter_key(config))
+        self._keeper = _keeper(config, embedder)
         self._writing = threading.RLock()
         self._state = threading.RLock()
         self._records: dict[str, Record] = {}
@@ -214,6 +214,16 @@ class DocumentIndex:
         for document_id in document_ids & self._worded:
             self._lexical.remove(document_id)
         self._worded -= document_ids
+
+
+def _keeper(config: RagConfig, embedder: Embedder) -> Keeper:
+    settings = config.index
+    server = connected(settings.server, settings.server_key) if settings.server else None
+    if settings.directory is not None:
+        return FolderKeeper(settings.directory.expanduser(), embedder.name, _splitter_key(config), server)
+    if server is None:
+        return MemoryKeeper()
+    return MemoryKeeper(lambda: VectorStore(None, server.private_collection()))
 
 
 def _splitter_key(config: RagConfig) -> str:

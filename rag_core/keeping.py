@@ -1,9 +1,9 @@
-"""Where an index keeps its documents and vectors: in memory, or in a folder that several processes may share.
+"""Where a persisted index keeps its documents and vectors: in a folder that several processes may share.
 
-In a folder, a document is added in this order: vectors, then its record, which is the commit mark. Whatever a killed
+A document is added in this order: vectors, then its record, which is the commit mark. Whatever a killed
 process left between the two is taken away when the next one opens the vectors. A removal goes the other way round:
 first the record, then the vectors are written anew without the document's, because Chroma leaves deleted ones in its
-files.
+files. Where a server holds the vectors, the folder keeps the records, and the order is the same.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
 
+from rag_core.chroma_server import ChromaServer
 from rag_core.embedding import Vectors
 from rag_core.errors import IndexStateError
+from rag_core.places import FolderPlace, ServerPlace, VectorPlace
 from rag_core.storage import IndexFolder, IndexState, Record, folder_name
 from rag_core.vectors import VectorStore, WindowKey, rewrite
 
-__all__ = ["FolderKeeper", "Keeper", "MemoryKeeper", "window_keys"]
+__all__ = ["FolderKeeper", "Keeper", "window_keys"]
 
 
 def window_keys(record: Record) -> list[WindowKey]:
@@ -64,65 +66,17 @@ class Keeper(Protocol):
         """Give back memory and files."""
 
 
-class MemoryKeeper:
-    """Keeps vectors in the process; the records are those that the index holds itself."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._store: VectorStore | None = None
-
-    def refresh(self, known: Mapping[str, Record]) -> dict[str, Record] | None:
-        """Nobody else can change them."""
-        return None
-
-    def writing(self) -> AbstractContextManager[None]:
-        """The index lets one thread write at a time already."""
-        return nullcontext()
-
-    def write_vectors(self, keys: Sequence[WindowKey], vectors: Vectors) -> Iterator[int]:
-        """Write vectors, yielding how many are written."""
-        with self._lock:
-            store = self._store = self._store or VectorStore(None)
-        yield from store.add(keys, vectors)
-
-    def commit(self, record: Record) -> None:
-        """Nothing to write."""
-
-    def uncommit(self, document_id: str) -> None:
-        """Nothing to delete."""
-
-    def drop_vectors(self, dropped: Sequence[WindowKey], kept: Sequence[Record]) -> None:
-        """Delete vectors; with the last document the whole store goes."""
-        with self._lock:
-            if not kept:
-                self.close()
-            elif self._store is not None:
-                self._store.delete(dropped)
-
-    def forget_elsewhere(self, document_ids: Sequence[str]) -> None:
-        """Memory has one place only."""
-
-    @contextmanager
-    def searching(self) -> Iterator[VectorStore | None]:
-        """Give the vectors, and keep them there meanwhile."""
-        with self._lock:
-            yield self._store
-
-    def close(self) -> None:
-        """Give the memory back."""
-        with self._lock:
-            store, self._store = self._store, None
-            if store is not None:
-                store.close()
-
-
 class FolderKeeper:
     """Keeps everything in a folder; see the module for the order of steps."""
 
-    def __init__(self, root: Path, embedder: str, splitter: str) -> None:
-        """Open or make in `root` the folder of this embedder and splitter. Raises IndexStateError."""
+    def __init__(self, root: Path, embedder: str, splitter: str, server: ChromaServer | None = None) -> None:
+        """Open or make in `root` the folder of this embedder and splitter. Raises IndexStateError.
+
+        With `server`, the folder keeps the records and the server the vectors.
+        """
         self._root = root
-        self._folder = IndexFolder(root / folder_name(embedder, splitter))
+        self._folder = IndexFolder(root / folder_name(embedder, splitter, server.url if server else ""))
+        self._place: VectorPlace = ServerPlace(server) if server else FolderPlace(self._folder)
         self._embedder, self._splitter = embedder, splitter
         self._lock = threading.RLock()
         self._store: VectorStore | None = None
@@ -176,11 +130,12 @@ class FolderKeeper:
         """Write vectors, yielding how many are written; between two batches others may search."""
         if self._folder.state() is None:
             name = self._folder.new_vectors_name()
-            self._folder.write_state(IndexState(self._embedder, vectors.shape[1], self._splitter, name))
+            state = IndexState(self._embedder, vectors.shape[1], self._splitter, name)
+            self._folder.write_state(self._place.marked(state))
         store = self._prepared(writing=True)
         batches = store.add(keys, vectors) if store else iter(())
         while True:
-            with self._lock, self._folder.vectors_locked(exclusive=True):
+            with self._locked(exclusive=True):
                 done = next(batches, None)
                 if done is None and store:
                     store.blank_unused()
@@ -207,13 +162,20 @@ class FolderKeeper:
                 self._store_generation = generation
 
     def drop_vectors(self, dropped: Sequence[WindowKey], kept: Sequence[Record]) -> None:
-        """Write the vectors of `kept` anew and delete the old folder: no trace of the others stays."""
+        """Write the vectors of `kept` anew and delete the old folder: no trace of the others stays.
+
+        On a server, which owns its files, they are overwritten and deleted instead.
+        """
         state, store = self._folder.state(), self._prepared(writing=True)
         if state is None or store is None:
             return
+        if self._place.shared:
+            wanted = {key for record in kept for key in window_keys(record)}
+            store.erase(dropped or [key for key in store.keys() if key not in wanted])  # noqa: SIM118 - no dictionary
+            return
         name = self._folder.new_vectors_name()
         fresh = rewrite(store, self._folder.root / name, [key for record in kept for key in window_keys(record)])
-        with self._lock, self._folder.vectors_locked(exclusive=True):
+        with self._locked(exclusive=True):
             self._folder.write_state(IndexState(state.embedder, state.dimension, state.splitter, name))
             self._store, self._store_name = fresh, name
             store.close()
@@ -228,16 +190,21 @@ class FolderKeeper:
             held = set(document_ids).intersection(folder.record_ids()) if folder else set()
             if state is None or not held:
                 continue
-            other = FolderKeeper(self._root, state.embedder, state.splitter)
+            other = FolderKeeper(self._root, state.embedder, state.splitter, self._place.server_of(state))
             with other.writing():
                 for document_id in held:
                     other.uncommit(document_id)
-                other.drop_vectors([], list((other.refresh({}) or {}).values()))
+                # The text is gone with the record. Of a server that is away, the vectors go when it is next used.
+                with suppress(IndexStateError) if state.server else nullcontext():
+                    other.drop_vectors([], list((other.refresh({}) or {}).values()))
             other.close()
 
     @contextmanager
     def searching(self) -> Iterator[VectorStore | None]:
         """Give the vectors, opened anew where another process changed them, and keep them as they are meanwhile."""
+        if self._place.shared:
+            yield self._prepared(writing=False)
+            return
         with self._lock:
             while True:
                 store = self._prepared(writing=False)
@@ -245,6 +212,15 @@ class FolderKeeper:
                     if store is None or self._is_current(self._folder.state()):
                         yield store
                         return
+
+    @contextmanager
+    def _locked(self, exclusive: bool) -> Iterator[None]:
+        """Keep other threads and processes off the vectors; a server sees to that itself."""
+        if self._place.shared:
+            yield
+            return
+        with self._lock, self._folder.vectors_locked(exclusive):
+            yield
 
     def close(self) -> None:
         """Give back memory and files."""
@@ -254,8 +230,10 @@ class FolderKeeper:
                 store.close()
 
     def _is_current(self, state: IndexState | None) -> bool:
-        made = (self._store_name, self._store_generation)
-        return state is not None and self._store is not None and made == (state.vectors, self._folder.generation())
+        if state is None or self._store is None or self._store_name != state.vectors:
+            return False
+        # What others wrote to a server is there to be read; files have to be opened anew.
+        return self._place.shared or self._store_generation == self._folder.generation()
 
     def _prepared(self, writing: bool) -> VectorStore | None:
         """Return the current store, None where none was made yet; sweeps the folder at the first use.
@@ -269,9 +247,9 @@ class FolderKeeper:
             first = self._store is None
             self.close()
             # Exclusive, because Chroma writes files when it is opened.
-            with self._folder.vectors_locked(exclusive=True):
+            with self._locked(exclusive=True):
                 generation, state = self._folder.generation(), self._folder.state() or state
-                self._store = VectorStore(self._folder.root / state.vectors)
+                self._store = self._place.open(state)
                 self._store.blank_unused()
                 self._store_name, self._store_generation = state.vectors, generation
             if first:
@@ -288,8 +266,7 @@ class FolderKeeper:
         if self._store is None:
             return
         self._folder.delete_temporary()
-        for path in self._folder.other_vectors(self._store_name):
-            shutil.rmtree(path, ignore_errors=True)
+        self._place.delete_others(self._folder.state(), self._store_name)
         present = Counter(key.document_id for key in self._store.keys())  # noqa: SIM118 - not a dictionary
         whole: list[Record] = []
         lost = False

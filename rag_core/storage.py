@@ -3,7 +3,7 @@
     DIR/index-KEY/              one for each pair of embedder and splitter, because vectors of two never mix
         index.json              format, embedder, splitter, and which folder holds the vectors
         records/ID.json         a whole document: text, pages, chunks, windows. Its presence is the commit mark
-        vectors-*/              Chroma
+        vectors-*/              Chroma, where no server holds the vectors
         generation              a word that changes with every change, so that other processes notice
         writer.lock             held by the one process that adds or removes
         vectors.lock            shared by those that search, exclusive while vectors change
@@ -37,13 +37,18 @@ _LOCK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What the folder was made with; `vectors` names the folder of the vectors, anew after each removal."""
+    """What the folder was made with; `vectors` names the folder of the vectors, anew after each removal.
+
+    Where a Chroma server holds them, `server` is its URL, `database` the one there, and `vectors` the collection.
+    """
 
     embedder: str
     dimension: int
     splitter: str
     vectors: str
     format: int = FORMAT_VERSION
+    server: str = ""
+    database: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,10 @@ class Record:
     sequence: int
 
 
-def folder_name(embedder: str, splitter: str) -> str:
-    """Return the name of the folder for what these two make."""
-    return "index-" + hashlib.sha256(f"{embedder} {splitter}".encode()).hexdigest()[:16]
+def folder_name(embedder: str, splitter: str, server: str = "") -> str:
+    """Return the name of the folder for what these two make, whose vectors are in it or on a server."""
+    parts = [embedder, splitter, *([server] if server else [])]
+    return "index-" + hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
 class IndexFolder:

@@ -1,4 +1,4 @@
-"""The vectors of all windows, in Chroma through `langchain_chroma`: in memory, or in a folder.
+"""The vectors of all windows, in Chroma through `langchain_chroma`: in memory, in a folder, or on a server.
 
 Chroma holds vectors and keys, never text: what is deleted from a SQLite file or a graph file stays in their free pages
 until they are written anew, and a document that was removed must be gone. In memory, every store is a Chroma system
@@ -7,33 +7,43 @@ of its own, because the shared one gives no memory back before the last of its c
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
 import struct
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from rag_core.chroma import open_client, retried, translated
+from rag_core.chroma_server import RemoteCollection
 from rag_core.embedding import Vectors
 from rag_core.errors import IndexStateError
 
 if TYPE_CHECKING:
-    from chromadb.api import ClientAPI
+    from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from langchain_chroma import Chroma
 
 __all__ = ["Neighbour", "VectorStore", "WindowKey", "rewrite"]
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 _COLLECTION = "windows"
 # Vectors handed to Chroma at once: about 50 ms, for which a search may have to wait.
 _BATCH = 256
 # Width of the graph search. Of 5,169 windows of financial text it finds 0.999 of the nearest 50 (0.987 at width 100).
 _SEARCH_WIDTH = 200
+# More in one request Chroma refuses.
+_MOST_KEYS = 5_000
+# Vectors between two writings of the graph to disk; more than a visitor can have.
+_NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,29 +73,37 @@ class Neighbour:
 
 
 class VectorStore:
-    """Unit vectors by window. All methods may be called from any thread; one at a time works in Chroma."""
+    """Unit vectors by window. All methods may be called from any thread; on this machine one at a time works in Chroma."""
 
-    def __init__(self, folder: Path | None) -> None:
-        """Open the store in `folder`, which is made where it is missing; None keeps it in memory.
+    def __init__(self, folder: Path | None, remote: RemoteCollection | None = None) -> None:
+        """Open the store in `folder`, which is made where it is missing, or on a server; else it is in memory.
 
-        Raises IndexStateError where Chroma cannot use the folder.
+        Raises IndexStateError where Chroma cannot use the folder or the server.
         """
         self._folder = folder
+        self._remote = remote
         self._lock = threading.Lock()
         self._given = _GivenVectors()
-        with _translated(folder):
-            self._client = _open_client(folder)
-            self._store: Chroma | None = self._open_store()
+        with self._translated():
+            self._client = remote.client if remote else open_client(folder)
+            self._store: Chroma | None = retried(self._open_store) if remote else self._open_store()
 
     def _open_store(self) -> Chroma:
         from langchain_chroma import Chroma
 
+        hnsw: CreateHNSWConfiguration = {"space": "cosine", "ef_search": _SEARCH_WIDTH}
+        # A name that nobody can guess, should one system ever hold two collections.
+        name = _COLLECTION if self._folder else f"{_COLLECTION}-{secrets.token_hex(16)}"
+        if self._remote:
+            name = self._remote.name
+            if self._remote.private:
+                # A visitor's graph is never written to the server's disk, where it would outlive its collection.
+                hnsw["sync_threshold"] = _NEVER
         return Chroma(
             client=self._client,
-            # A name that nobody can guess, should one system ever hold two collections.
-            collection_name=_COLLECTION if self._folder else f"{_COLLECTION}-{secrets.token_hex(16)}",
+            collection_name=name,
             embedding_function=_adapter(self._given),
-            collection_configuration={"hnsw": {"space": "cosine", "ef_search": _SEARCH_WIDTH}},
+            collection_configuration={"hnsw": hnsw},
         )
 
     def add(self, keys: Sequence[WindowKey], vectors: Vectors) -> Iterator[int]:
@@ -95,19 +113,22 @@ class VectorStore:
         """
         for start in range(0, len(keys), _BATCH):
             part = keys[start : start + _BATCH]
-            texts = [str(key) for key in part]
-            with self._lock, _translated(self._folder):
-                self._given.vectors = vectors[start : start + _BATCH]
-                self._opened().add_texts(texts, [{"document_id": key.document_id} for key in part], texts)
+            self._given.vectors = vectors[start : start + _BATCH]
+            self._add(part)
             yield start + len(part)
+
+    def _add(self, keys: Sequence[WindowKey]) -> None:
+        texts, metadatas = [str(key) for key in keys], [{"document_id": key.document_id} for key in keys]
+        self._do(lambda store: store.add_texts(texts, metadatas, texts))
 
     def nearest(self, vector: Vectors, count: int, document_ids: Sequence[str] | None = None) -> list[Neighbour]:
         """Return at most `count` windows nearest to the unit `vector` (dimension,), nearest first."""
         where: dict[str, Any] | None = None
         if document_ids is not None:
             where = {"document_id": {"$in": list(document_ids)}}
-        with self._lock, _translated(self._folder):
-            found = self._opened().similarity_search_by_vector_with_relevance_scores(vector.tolist(), count, where)
+        found = self._do(
+            lambda store: store.similarity_search_by_vector_with_relevance_scores(vector.tolist(), count, where)
+        )
         # Chroma's cosine distance is 1 - cosine.
         return [Neighbour(WindowKey.parse(entry.page_content), 1.0 - float(distance)) for entry, distance in found]
 
@@ -115,21 +136,33 @@ class VectorStore:
         """Return the vectors of those `keys` that are there."""
         if not keys:
             return {}
-        with self._lock, _translated(self._folder):
-            found = self._opened().get(ids=[str(key) for key in keys], include=["embeddings"])
+        ids = [str(key) for key in keys]
+        found = self._do(lambda store: store.get(ids=ids, include=["embeddings"]))
         rows = np.asarray(found["embeddings"], dtype=np.float32)
         return {WindowKey.parse(text): row for text, row in zip(found["ids"], rows, strict=True)}
 
     def keys(self) -> list[WindowKey]:
         """Return the keys of all vectors, in no order."""
-        with self._lock, _translated(self._folder):
-            return [WindowKey.parse(text) for text in self._opened().get(include=[])["ids"]]
+        return [WindowKey.parse(text) for text in self._do(lambda store: store.get(include=[]))["ids"]]
 
     def delete(self, keys: Sequence[WindowKey]) -> None:
         """Take the vectors of `keys` out of every search; in a folder, traces stay until it is written anew."""
-        for start in range(0, len(keys), 5_000):
-            with self._lock, _translated(self._folder):
-                self._opened().delete([str(key) for key in keys[start : start + 5_000]])
+        for start in range(0, len(keys), _MOST_KEYS):
+            self._delete([str(key) for key in keys[start : start + _MOST_KEYS]])
+
+    def _delete(self, ids: list[str]) -> None:
+        self._do(lambda store: store.delete(ids))
+
+    def erase(self, keys: Sequence[WindowKey]) -> None:
+        """Overwrite the vectors of `keys`, then delete them: a graph only marks as deleted what it was told to delete."""
+        present = self.vectors(keys)
+        blank = np.zeros((_BATCH, max((len(row) for row in present.values()), default=1)), dtype=np.float32)
+        blank[:, 0] = 1.0
+        for start in range(0, len(present), _BATCH):
+            part = list(present)[start : start + _BATCH]
+            for _ in self.add(part, blank[: len(part)]):
+                pass
+        self.delete(list(present))
 
     def blank_unused(self) -> None:
         """Write zeros where the files of the graph hold no vector; in a folder that nobody else changes meanwhile.
@@ -138,7 +171,7 @@ class VectorStore:
         was used before, and may hold text of a document that was removed.
         """
         if self._folder is not None:
-            with self._lock, _translated(self._folder):
+            with self._lock, self._translated():
                 # The files are written at the first search after opening or adding, and then not again before the next.
                 found = self._opened().get(limit=1, include=["embeddings"])
                 if found["ids"]:
@@ -147,11 +180,31 @@ class VectorStore:
                     _blank_beyond(path)
 
     def close(self) -> None:
-        """Give back memory and files; a store in memory is gone. May be called twice."""
+        """Give back memory and files; a store in memory, or one visitor's on a server, is gone. May be called twice."""
         with self._lock:
-            if self._store is not None:
-                self._store = None
-                self._client.close()  # type: ignore[attr-defined]
+            store, self._store = self._store, None
+        if store is None:
+            return
+        if self._remote is None:
+            self._client.close()  # type: ignore[attr-defined]
+        elif self._remote.private:
+            try:
+                self._remote.drop()
+            except Exception as error:  # It is tried again at the next renewal of the lease.
+                log.warning("A collection on %s is not deleted yet: %s", self._remote.place, error)
+
+    def _do(self, work: Callable[[Chroma], T]) -> T:
+        """Return what `work` makes of the store; on a server, tried again while the connection fails."""
+        with self._turn(), self._translated():
+            return retried(lambda: work(self._opened())) if self._remote else work(self._opened())
+
+    def _turn(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._remote else self._lock
+
+    def _translated(self) -> AbstractContextManager[None]:
+        if self._remote:
+            return translated(f"on the server {self._remote.place}", server=True)
+        return translated(f"in {self._folder.parent}" if self._folder else "in memory")
 
     def _opened(self) -> Chroma:
         if self._store is None:
@@ -222,59 +275,3 @@ def _adapter(given: _GivenVectors) -> Any:
             raise NotImplementedError("Search by vector")
 
     return Adapter()
-
-
-def _open_client(folder: Path | None) -> ClientAPI:
-    import chromadb
-    from chromadb.config import Settings
-
-    settings = Settings(anonymized_telemetry=False, allow_reset=False)
-    if folder is None:
-        return _private_client(settings)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return chromadb.PersistentClient(str(folder), settings=settings)
-
-
-def _private_client(settings: Any) -> ClientAPI:
-    """Return a client of a system of its own; `chromadb.EphemeralClient` shares one among all in the process."""
-    from chromadb.api import ServerAPI
-    from chromadb.api.client import Client
-    from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, System
-
-    api: Any = ServerAPI
-
-    class PrivateClient(Client):
-        """Owns its system: closing it gives the memory back."""
-
-        def __init__(self, system: System) -> None:
-            self._own_system: System | None = system
-            self._server = system.instance(api)
-            self.tenant, self.database = DEFAULT_TENANT, DEFAULT_DATABASE
-
-        def close(self) -> None:
-            """Stop the system, once."""
-            system, self._own_system = self._own_system, None
-            if system is not None:
-                del self._server
-                system.stop()
-
-    system = System(settings)
-    system.instance(api)
-    system.start()
-    return PrivateClient(system)
-
-
-@contextmanager
-def _translated(folder: Path | None) -> Iterator[None]:
-    """Turn Chroma's, SQLite's and the file system's errors into ours."""
-    try:
-        yield
-    except IndexStateError:
-        raise
-    except Exception as error:  # chromadb raises its own, ValueError, RuntimeError and the driver's errors.
-        place = f"in {folder.parent}" if folder else "in memory"
-        text = str(error).splitlines()[0][:200] if str(error) else ""
-        advice = "free some disk or memory and try again" if "full" in text else "delete it and add the files again"
-        if "readonly" in text or "read-only" in text or isinstance(error, PermissionError):
-            advice = "make it writable, or name another folder (RAG_INDEX_DIR)"
-        raise IndexStateError(f"The index {place} cannot be used ({type(error).__name__}: {text}); {advice}") from error

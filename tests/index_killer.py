@@ -35,7 +35,8 @@ BATCH = 32
 
 
 def config(folder: Path) -> RagConfig:
-    return RagConfig(splitting=SPLITTING).with_setting("index.directory", folder)
+    server = os.environ.get("RAG_CHROMA_URL", "")
+    return RagConfig(splitting=SPLITTING).with_setting("index.directory", folder).with_setting("index.server", server)
 
 
 def document(identity: str, text: str) -> Document:
@@ -84,6 +85,8 @@ def run(point: str, folder: Path, given: Document) -> None:
         before(storage.IndexFolder, "next_generation")
     elif point == "remove: after the record":
         before(keeping, "rewrite")
+    elif point == "remove: before the server's vectors":
+        before(vectors.VectorStore, "erase")
     elif point == "remove: vectors half rewritten":
         before(storage.IndexFolder, "write_state")
     elif point == "remove: before the old vectors go":
