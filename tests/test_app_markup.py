@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from conftest import make_document, make_hit
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from rag_core import Answer, Citation, Progress, TokenCounts
 from rag_core.answering import CLOSEST
-from rag_core.records import AnswerSentence, Heading, Page, Table
+from rag_core.records import AnswerSentence, Computation, Heading, Operand, Page, Table
 from ui.answers import error_html, final_html, progress_words, streaming_html, waiting_html
 from ui.documents import Arrival, documents_html
 from ui.judging import judged_html
@@ -76,6 +78,16 @@ def answer_of(text: str, *, name: str = "note.txt", body: str | None = None, **f
     return Answer(**{**defaults, **fields})  # type: ignore[arg-type]
 
 
+def computed(answer: Answer, words: str) -> Answer:
+    """Return the answer as one that was computed from two figures in the row that it cites."""
+    (citation,) = answer.citations
+    span = (citation.document, 1, 0, 1, citation.start, citation.end)
+    operands = tuple(Operand(words, period, Decimal(1), "1", words, *span) for period in ("2018", "2019"))
+    return replace(
+        answer, computation=Computation("change", f"1 − 1 = 0 {words}", Decimal(0), "", operands, answer.text)
+    )
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_words_become_text_everywhere(text: str) -> None:
     name = text.replace("/", "") + ".txt"
@@ -86,6 +98,7 @@ def test_hostile_words_become_text_everywhere(text: str) -> None:
         final_html("t", answer),
         final_html("t", abstained),
         final_html("t", answer, judged=True),
+        final_html("t", computed(answer, text)),
         streaming_html("t", text),
         waiting_html("t", text),
         error_html(text),
@@ -103,6 +116,17 @@ def test_hostile_words_become_text_everywhere(text: str) -> None:
         assert not re.search(r"[{}$`]", markup)
     assert text in text_of(final_html("t", answer))
     assert text in text_of(source_panel("t", answer, "citation", 1))
+
+
+def test_a_computed_figure_shows_its_formula_and_where_each_figure_stands() -> None:
+    shown = final_html("t", computed(answer_of("It fell by 0."), "Revenue"))
+    assert "Computed 1 − 1 = 0 Revenue" in text_of(shown)
+    assert re.findall(r"<li><span>(Revenue, \d+)</span> <b>1</b><button[^>]* data-number=\"1\"", shown) == [
+        "Revenue, 2018",
+        "Revenue, 2019",
+    ]
+    assert "no model was asked" in shown
+    assert "Computed" not in final_html("t", answer_of("It fell by 0."))
 
 
 def test_thumbs_stand_under_an_answer_only_where_verdicts_are_kept() -> None:

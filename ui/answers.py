@@ -119,7 +119,7 @@ def _chip(turn_id: str, citation: Citation) -> str:
 
 def _computed(turn_id: str, answer: Answer) -> str:
     """Return how a figure was computed: the formula, and each figure in it with the source it is taken from."""
-    computation = getattr(answer, "computation", None)
+    computation = answer.computation
     if computation is None:
         return ""
     spans = {(cited.document.id, cited.start, cited.end): cited for cited in answer.citations}
@@ -174,7 +174,7 @@ def _abstained(turn_id: str, answer: Answer) -> str:
 def _details(answer: Answer) -> str:
     """Return the folded line of how the answer came about."""
     seconds = answer.timings.get("total", 0.0)
-    facts = [f"Model {answer.model}"]
+    facts = [f"Model {answer.model}" if answer.computation is None else "Computed in code; no model was asked"]
     if not _searched(answer):
         facts.insert(0, "The question was searched as it stands")
     if answer.tokens.prompt:

@@ -72,7 +72,6 @@ class Marks:
 
 def given_by(answer: Answer) -> Given:
     """Return what a pipeline's answer gave."""
-    computation = getattr(answer, "computation", None)
     return Given(
         text=answer.text,
         abstained=answer.abstained,
@@ -83,7 +82,7 @@ def given_by(answer: Answer) -> Given:
         first_token_seconds=answer.timings.get("first_token", answer.timings.get("total", 0.0)),
         total_seconds=answer.timings.get("total", 0.0),
         reason=answer.reason,
-        formula=computation.formula if computation is not None else "",
+        formula=answer.computation.formula if answer.computation is not None else "",
     )
 
 

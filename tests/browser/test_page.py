@@ -37,6 +37,7 @@ LOAN = (
     + "## Bank loan\n\nThe bank loan of EUR 50 million carries interest of 4.2 percent and matures in June 2027.\n\n"
     + (FILLER * 5 + "\n\n") * 12
 )
+STATEMENT = "# Income statement\n\n| in EUR thousand | 2023 | 2022 |\n|---|---|---|\n| Gross profit | 2,311 | 2,044 |\n"
 EVIL_NAME = "<img src=x onerror=window.pwned=1>.txt"
 EVIL_TEXT = (
     "Dividend note <script>window.pwned=1</script><img src=http://198.51.100.7/x.png onerror=window.pwned=1>.\n\n"
@@ -406,6 +407,12 @@ def test_every_text_is_readable(open_page: Callable[..., Page], scheme: str) -> 
     answered(page)
     ask(page, "What was the diluted earnings per share of the football club in 1954?")
     answered(page, 2)
+    upload(page, ("statement.md", STATEMENT))
+    expect(page.locator("button.rag-open")).to_have_count(2, timeout=PATIENCE_MS)
+    ask(page, "What was the percentage change in gross profit from 2022 to 2023?")
+    expect(answered(page, 3).locator(".rag-formula")).to_have_text("(2,311 − 2,044) / 2,044 = 13.06%")
+    page.locator(".rag-thumb").last.click()
+    expect(page.locator(".rag-thumb").last).to_have_attribute("aria-pressed", "true")
     page.locator(".rag-chip").first.click()
     expect(page.locator("#rag-panel mark").first).to_be_visible()
     expect_at_rest(page)
