@@ -24,7 +24,7 @@ from rag_core.records import Answer, Citation, Document
 __all__ = ["FeedbackStore", "Verdict"]
 
 Verdict = Literal["up", "down"]
-_MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 16 * 1024 * 1024
 
 Row = dict[str, Any]
 
@@ -43,7 +43,7 @@ class FeedbackStore:
         Raises EvaluationError for an unknown verdict, and where the file is full or cannot be written.
         """
         if verdict not in get_args(Verdict):
-            raise EvaluationError(f"The verdict is {verdict!r}; it must be up or down")
+            raise EvaluationError("The verdict must be up or down")
         line = json.dumps(_row(answer, verdict, id, visit))
         self._rewrite(lambda row: row.get("id") == id and row.get("visit") == visit, line)
 
@@ -68,10 +68,12 @@ class FeedbackStore:
                     return
                 text = "".join(f"{item}\n" for item in (*kept, *([line] if line else [])))
                 if line and len(text.encode()) > self._most_bytes:
-                    raise EvaluationError(f"{self.path} has reached its size limit; move it away to go on judging")
+                    raise EvaluationError(f"{self.path.name} has reached its size limit; move it away to go on judging")
                 _replace(self.path, text)
         except (OSError, UnicodeDecodeError) as error:
-            raise EvaluationError(f"{self.path} cannot be written: {error}; name another file") from error
+            # Visitors read this: where the file stands is not for them to know.
+            found = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise EvaluationError(f"{self.path.name} cannot be written ({found}); name another file") from error
 
 
 def _row(answer: Answer, verdict: str, id: str, visit: str) -> Row:
