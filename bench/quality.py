@@ -32,6 +32,7 @@ _PICTURED = {
     "f1": "answer F1",
     "contained": "answer contained",
     "cited_right": "cited span right",
+    "citation_precision": "citation precision",
     "abstention_precision": "abstention precision",
     "abstention_recall": "abstention recall",
 }

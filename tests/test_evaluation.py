@@ -121,7 +121,8 @@ def test_all_parts_belong_to_an_answer_and_scale_is_marked_apart() -> None:
     assert mark(question, Given("716 alone")).contained is False
     assert mark(question, Given("716 and 668")).numeric is False
     assert mark(question, Given("716 and 668")).as_written is True
-    assert mark(question, Given("$716 thousand and $668 thousand")).numeric is True
+    both = mark(question, Given("$716 thousand and $668 thousand"))
+    assert (both.numeric, both.as_written) == (True, True)
 
 
 def test_a_computed_answer_cites_its_cells() -> None:

@@ -51,8 +51,8 @@ class Given:
 class Marks:
     """Marks of one question. Shares are in [0, 1]; None where the question or the answer has nothing to mark.
 
-    `numeric` compares figures with scale, sign and percentage, `as_written` without the scale, which a table's header
-    has. `cited_right`: one quote holds the evidence, or all together hold the cells of a computed answer.
+    `numeric` compares figures with scale, sign and percentage, `as_written` lets the scale be missing, which a table's
+    header has. `cited_right`: one quote holds the evidence, or all together hold the cells of a computed answer.
     `citation_precision` is the share of quotes that hold some of it, `citation_recall` the share of it that is quoted.
     """
 
@@ -93,6 +93,7 @@ def mark(question: EvalQuestion, given: Given) -> Marks:
     if not question.answerable or not question.answers:
         return Marks(question.answerable, given.abstained, words, repeated=repeated)
     precision, recall, right = _citations(question, given)
+    numeric = _numeric(given.text, question.figures, question.answers)
     return Marks(
         answerable=True,
         abstained=given.abstained,
@@ -100,8 +101,8 @@ def mark(question: EvalQuestion, given: Given) -> Marks:
         f1=max(token_f1(given.text, answer) for answer in question.answers),
         exact=any(exact_match(given.text, answer) for answer in question.answers),
         contained=_holds_all(given.text, question.contained),
-        numeric=_numeric(given.text, question.figures, question.answers),
-        as_written=_numeric(given.text, question.parts, question.answers),
+        numeric=numeric,
+        as_written=numeric or _numeric(given.text, question.parts, question.answers),
         cited_right=right,
         citation_precision=precision,
         citation_recall=recall,

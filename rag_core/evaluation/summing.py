@@ -63,7 +63,7 @@ LABELS: dict[str, str] = {
     "exact": "exact match",
     "contained": "expected answer contained",
     "numeric": "figures right, with scale",
-    "as_written": "figures right, as written",
+    "as_written": "figures right, scale or not",
     "answered": "answerable and answered",
     "cited_right": "cited span right",
     "citation_precision": "citation precision",

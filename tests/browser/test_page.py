@@ -410,7 +410,7 @@ def test_every_text_is_readable(open_page: Callable[..., Page], scheme: str) -> 
     upload(page, ("statement.md", STATEMENT))
     expect(page.locator("button.rag-open")).to_have_count(2, timeout=PATIENCE_MS)
     ask(page, "What was the percentage change in gross profit from 2022 to 2023?")
-    expect(answered(page, 3).locator(".rag-formula")).to_have_text("(2,311 − 2,044) / 2,044 = 13.06%")
+    expect(answered(page, 3).locator(".rag-formula")).to_contain_text("13.06%")
     page.locator(".rag-thumb").last.click()
     expect(page.locator(".rag-thumb").last).to_have_attribute("aria-pressed", "true")
     page.locator(".rag-chip").first.click()
