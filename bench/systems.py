@@ -61,8 +61,8 @@ class Ours:
                 path = source.path or Path(folder) / f"{number}.txt"
                 if source.path is None:
                     path.write_text(source.text, encoding="utf-8")
-                # A name that says nothing: a telling one would help.
-                self._session.add_document(path, name=f"document{path.suffix}")
+                # A text is given a name that says nothing: a telling one would help.
+                self._session.add_document(path, name=source.path.name if source.path else "document.txt")
         self._pipeline.warm_up()
 
     def ask(self, question: str) -> Given:
