@@ -19,10 +19,12 @@ from rag_core.records import Document, Hit, Message, Page, Window
 from train.errors import BaseModelError
 from train.rows import Row
 
-__all__ = ["IGNORED", "Encoder", "Example", "labels_of", "limited"]
+__all__ = ["IGNORED", "PASSAGE_BREAK", "Encoder", "Example", "labels_of", "limited"]
 
 # The label that torch's cross entropy leaves out.
 IGNORED = -100
+# Between the passages of one context: each is then shown with a number and a fence of its own.
+PASSAGE_BREAK = "\f"
 _NO_LIMIT = 1 << 30
 
 
@@ -82,10 +84,9 @@ class Encoder:
         if not row.context:
             # As `build_prompt` writes a question: [/INST] is no control token to Mistral's first tokenizer, and ends a turn.
             return (Message("user", defuse(" ".join(row.question.split()))),)
-        document = Document("", "document", "text/plain", 0, row.context, (Page(1, 0, len(row.context)),))
-        whole = Window(0, len(row.context))
-        hit = Hit(document, 1, 0, len(row.context), row.context, 1.0, focus=whole)
-        return build_prompt(row.question, [hit], (), self.policy, lambda messages: 0).messages
+        hits = [_hit(text.strip()) for text in row.context.split(PASSAGE_BREAK)]
+        policy = replace(self.policy, passages=len(hits))
+        return build_prompt(row.question, hits, (), policy, lambda messages: 0).messages
 
     def prompt(self, row: Row) -> list[int]:
         """Return the ids of the prompt, ready for the answer."""
@@ -101,3 +102,8 @@ class Encoder:
         """Return the examples that teach something: those with an answer, and, with `drop`, only whole ones."""
         examples = (limited(self.encode(row), max_tokens, overlong) for row in rows)
         return [example for example in examples if example is not None]
+
+
+def _hit(text: str) -> Hit:
+    document = Document("", "document", "text/plain", 0, text, (Page(1, 0, len(text)),))
+    return Hit(document, 1, 0, len(text), text, 1.0, focus=Window(0, len(text)))
