@@ -9,7 +9,7 @@ with AMX tiles, and each vector has a cosine of 0.9998 or more with the float32 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +91,15 @@ def _reduced_precision(device: str) -> bool:
 class BertEncoder:
     """Weights in memory, and the way from token ids to unit vectors. Thread-safe: nothing changes after `__init__`."""
 
-    def __init__(self, folder: Path, settings: BertSettings, device: str, reduced: bool | None = None) -> None:
-        """Load the weights; `reduced` False keeps float32, None decides by the device.
+    def __init__(
+        self,
+        folder: Path,
+        settings: BertSettings,
+        device: str,
+        reduced: bool | None = None,
+        changes: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Load the weights; `reduced` False keeps float32, None decides by the device; `changes` are added to them.
 
         Raises OSError, ValueError or KeyError where the file is damaged or not such a model.
         """
@@ -105,12 +112,13 @@ class BertEncoder:
         self.dtype = torch.bfloat16 if reduced else torch.float32
         weights = load_file(folder / "model.safetensors")
         weights = {name.removeprefix("bert."): value for name, value in weights.items()}
+        for name, change in (changes or {}).items():
+            weights[name] = weights[name] + change
         self._words = weights["embeddings.word_embeddings.weight"].to(device)
-        # Segment 0 is the only one in use here, so its vector joins the position's.
-        positions = (
-            weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-        )
-        self._positions = positions.to(device)
+        # The vector of segment 0 joins the position's; what segment 1 adds to that is kept apart.
+        first, second = weights["embeddings.token_type_embeddings.weight"][:2]
+        self._positions = (weights["embeddings.position_embeddings.weight"] + first).to(device)
+        self._second = (second - first).to(device)
         self._norm_weight = weights["embeddings.LayerNorm.weight"].to(device)
         self._norm_bias = weights["embeddings.LayerNorm.bias"].to(device)
         self._layers = [self._layer(weights, f"encoder.layer.{number}.") for number in range(settings.layers)]
@@ -150,6 +158,25 @@ class BertEncoder:
                 vectors[batch] = self._forward([ids[index] for index in batch]).cpu().numpy()
         return vectors
 
+    def states(self, pairs: Sequence[tuple[Sequence[int], int]]) -> list[torch.Tensor]:
+        """Return the last layer's states, float32 (tokens, dimension), of ids whose segment 1 starts at the given place.
+
+        Ids over the positions that the model has are refused with ValueError.
+        """
+        import torch
+
+        longest = len(self._positions)
+        if any(len(ids) > longest for ids, _ in pairs):
+            raise ValueError(f"A text has more than {longest} tokens")
+        found: list[torch.Tensor] = [torch.empty(0)] * len(pairs)
+        order = sorted(range(len(pairs)), key=lambda index: len(pairs[index][0]))
+        with torch.inference_mode():
+            for batch in self._batches(order, [ids for ids, _ in pairs], len(pairs)):
+                states, _, lengths = self._states([pairs[i][0] for i in batch], [pairs[i][1] for i in batch])
+                for row, index in enumerate(batch):
+                    found[index] = states[row, : int(lengths[row])].cpu()
+        return found
+
     def _batches(self, order: list[int], ids: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
         budget = _CPU_BATCH_TOKENS if self._device == "cpu" else _GPU_BATCH_TOKENS
         batches: list[list[int]] = []
@@ -161,6 +188,20 @@ class BertEncoder:
 
     def _forward(self, rows: list[Sequence[int]]) -> torch.Tensor:
         """Return unit vectors float32 (batch, dimension) of token ids padded to the longest row."""
+        from torch.nn import functional
+
+        states, present, lengths = self._states(rows)
+        if self.settings.pooling == "cls":
+            return functional.normalize(states[:, 0], dim=1)
+        return functional.normalize((states * present[..., None]).sum(1) / lengths[:, None], dim=1)
+
+    def _states(
+        self, rows: list[Sequence[int]], seconds: list[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return states float32 (batch, longest, dimension), which of them are no padding, and the length of each row.
+
+        `seconds` says where segment 1 starts in each row; without it all is segment 0.
+        """
         import torch
         from torch.nn import functional
 
@@ -170,6 +211,9 @@ class BertEncoder:
         present = torch.arange(longest, device=self._device) < lengths[:, None]
         shape, epsilon = (settings.dimension,), settings.epsilon
         hidden = functional.embedding(padded, self._words) + self._positions[:longest]
+        if seconds is not None:
+            starts = torch.tensor(seconds, device=self._device)
+            hidden = hidden + (torch.arange(longest, device=self._device) >= starts[:, None])[..., None] * self._second
         hidden = functional.layer_norm(hidden, shape, self._norm_weight, self._norm_bias, epsilon).to(self.dtype)
         mask = None if bool((lengths == longest).all()) else present[:, None, None, :]
         for qkv_w, qkv_b, out_w, out_b, norm1_w, norm1_b, up_w, up_b, down_w, down_b, norm2_w, norm2_b in self._layers:
@@ -181,7 +225,4 @@ class BertEncoder:
             wide = functional.gelu(functional.linear(hidden, up_w, up_b))
             wide = functional.linear(wide, down_w, down_b)
             hidden = functional.layer_norm(hidden + wide, shape, norm2_w, norm2_b, epsilon)
-        states = hidden.float()
-        if settings.pooling == "cls":
-            return functional.normalize(states[:, 0], dim=1)
-        return functional.normalize((states * present[..., None]).sum(1) / lengths[:, None], dim=1)
+        return hidden.float(), present, lengths

@@ -98,6 +98,8 @@ class GenerationConfig:
     `endpoint` is the URL of an OpenAI-compatible server that generates in place of this machine; `model` is then a name
     that the server knows (`auto`: the first that it lists), `endpoint_key` its key, and `endpoint_seconds` how long it
     may be silent before and between tokens.
+    `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model. `reader` lets
+    small models answer with the words that `rag_core.reader` finds.
     """
 
     model: str = "auto"
@@ -112,6 +114,7 @@ class GenerationConfig:
     endpoint: str = ""
     endpoint_key: str = field(default="", repr=False)
     endpoint_seconds: float = 60.0
+    reader: bool = True
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     ),
     "RAG_ENDPOINT_KEY": ("generation.endpoint_key", "key of that server; never logged or shown"),
     "RAG_ENDPOINT_SECONDS": ("generation.endpoint_seconds", "longest silence of that server, in seconds"),
+    "RAG_READER": ("generation.reader", "small models answer with words that a reading model finds: true or false"),
     "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
     "RAG_INDEX_DIR": ("index.directory", "folder in which the index persists; empty: in memory"),

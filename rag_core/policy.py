@@ -37,11 +37,8 @@ SMALL = ModelPolicy(
     passages=2,
     focus_tokens=112,
     history_turns=0,
-    system="You answer questions from the given passages, in their words.",
-    instruction=(
-        "Answer the question with the few words of the passages that answer it. "
-        "If they do not hold the answer, say: The documents do not say."
-    ),
+    system="You are an assistant that answers questions using the given passages.",
+    instruction="Based on the passages above, answer the question in one sentence.",
     minimum_score=0.15,
 )
 

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser("reader.build", _DESCRIPTION, _EXAMPLES, "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, help="where the two files go")
-    parser.add_argument("--variants", type=int, default=3, help="times that each paragraph is shown, among others each time")
+    parser.add_argument(
+        "--variants", type=int, default=3, help="times that each paragraph is shown, among others each time"
+    )
     parser.add_argument("--reports", type=int, default=6_000, help="rows over invented reports")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)

@@ -39,7 +39,8 @@ def occurrences(text: str, answer: str) -> list[int]:
 def held_out(paragraphs: Sequence[Paragraph]) -> tuple[list[Paragraph], list[Paragraph]]:
     """Return (trained on, held out): of each file every eighth paragraph is held out."""
     places: dict[str, int] = {}
-    trained, held = [], []
+    trained: list[Paragraph] = []
+    held: list[Paragraph] = []
     for paragraph in paragraphs:
         place = places.get(paragraph.topic, 0)
         places[paragraph.topic] = place + 1

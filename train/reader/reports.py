@@ -83,7 +83,7 @@ def report_table(chance: random.Random) -> Paragraph:
 
 def _caption(chance: random.Random, style: _Style) -> list[str]:
     name = company(chance)
-    captions = (
+    captions: tuple[list[str], ...] = (
         [],
         [f"{name}"],
         [f"The following table presents selected data of {name} (in {style.scale}):"],
@@ -100,7 +100,11 @@ def _header(chance: random.Random, style: _Style) -> list[str]:
         [" | ".join(["", *years])],
         [" | ".join([f"{style.currency}{style.scale}", *years])],
         [f" | Years ended {style.year_end}, | ", " | ".join(["", *years])],
-        [" | ".join(["", *(f"FY{year[2:]}" if chance.random() < 0.1 else f"{style.year_end}, {year}" for year in years)])],
+        [
+            " | ".join(
+                ["", *(f"FY{year[2:]}" if chance.random() < 0.1 else f"{style.year_end}, {year}" for year in years)]
+            )
+        ],
         [" | ".join(["For the fiscal year", *years])],
     )
     return list(chance.choice(forms))
@@ -246,7 +250,9 @@ def _event(chance: random.Random, style: _Style, item: str, name: str) -> Made:
     other, price = company(chance), _money(chance, style)
     date = f"{chance.choice(MONTHS)} {chance.randint(1, 28)}, {chance.choice(style.years)}"
     verb, noun = chance.choice((("acquired", "acquire"), ("sold", "sell"), ("invested in", "invest in")))
-    text = f"On {date}, the Company {verb} {other} for {chance.choice(('a total of ', '', 'consideration of '))}{price}."
+    text = (
+        f"On {date}, the Company {verb} {other} for {chance.choice(('a total of ', '', 'consideration of '))}{price}."
+    )
     return text, [
         Question(f"When did the Company {noun} {other}?", date),
         Question(f"For how much did the Company {noun} {other}?", price),

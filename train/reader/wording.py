@@ -9,10 +9,20 @@ COMPANIES = tuple(
     "Norvane Ostrell Pendrick Quorrin Ravensby Solvane Tarrick Ulverby Vantrell Westmark Xandor Yarrowell Zelmont "
     "Ambrix Borealin Corvand Deltrix Emberlin Fenwold Granthor Hexamill Inverlay Juniper Kestrelon Lumeris".split()
 )
-SUFFIXES = ("Inc.", "plc", "Group", "Holdings", "AG", "Corporation", "Industries", "Ltd", "SE", "Technologies", "Partners")
-MONTHS = (
-    "January February March April May June July August September October November December".split()  # fmt: skip
+SUFFIXES = (
+    "Inc.",
+    "plc",
+    "Group",
+    "Holdings",
+    "AG",
+    "Corporation",
+    "Industries",
+    "Ltd",
+    "SE",
+    "Technologies",
+    "Partners",
 )
+MONTHS = "January February March April May June July August September October November December".split()
 ITEMS = (
     "Revenue", "Net sales", "Cost of goods sold", "Gross profit", "Research and development", "Selling and marketing",
     "General and administrative expenses", "Operating income", "Interest expense", "Interest income", "Income tax expense",
@@ -86,6 +96,6 @@ POLICIES = (
      "to reduce the effect of exchange rates on our results"),
     ("{name} is headquartered in Rotterdam and was incorporated on {date}.", "Where is {name} headquartered?", "Rotterdam"),
     ("{name} is headquartered in Rotterdam and was incorporated on {date}.", "When was {name} incorporated?", "{date}"),
-    ("No single customer accounted for more than {rate} of receivables.", "What was the most that a single customer accounted for?",
-     "{rate}"),
+    ("No single customer accounted for more than {rate} of receivables.",
+     "What was the most that a single customer accounted for?", "{rate}"),
 )  # fmt: skip
