@@ -145,7 +145,8 @@ class Cache:
 
     def key(self, system: System, sources: Iterable[Source], question: str) -> str:
         """Return the key of one question put to one system over these documents."""
-        return _digest(system.name, system.version, question, *(_digest(source.text) for source in sources))
+        held = (_digest(source.text, *([source.path.name] if source.path else [])) for source in sources)
+        return _digest(system.name, system.version, question, *held)
 
     def find(self, key: str) -> Given | None:
         return self._known.get(key)
