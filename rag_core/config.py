@@ -84,10 +84,15 @@ class IndexConfig:
 
 @dataclass(frozen=True)
 class RetrievalConfig:
-    """`k` passages are returned; each side proposes `candidates`; under `minimum_score` nothing counts as found."""
+    """`k` passages are returned; each side proposes `candidates`.
+
+    `reranker`, a cross-encoder's Hub id or folder, reorders the best `rerank_candidates`; empty: none.
+    """
 
     k: int = 5
     candidates: int = 50
+    reranker: str = ""
+    rerank_candidates: int = 20
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class RagConfig:
         _bound("batch_size", self.embedding.batch_size, 1, 4_096)
         _bound("k", self.retrieval.k, 1, 100)
         _bound("candidates", self.retrieval.candidates, self.retrieval.k, 1_000)
+        _bound("rerank_candidates", self.retrieval.rerank_candidates, 1, 1_000)
         _bound("max_new_tokens", self.generation.max_new_tokens, 0, 8_192)
         _bound("context_tokens", self.generation.context_tokens, 0, 1_048_576)
         _bound("passages", self.generation.passages, 0, 100)
@@ -197,6 +203,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "RAG_READER": ("generation.reader", "small models answer with words that a reading model finds: true or false"),
     "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
+    "RAG_RERANKER": (
+        "retrieval.reranker",
+        "cross-encoder that reorders passages: a Hub id or folder (none is shipped)",
+    ),
     "RAG_INDEX_DIR": ("index.directory", "folder in which the index persists; empty: in memory"),
     "RAG_CHROMA_URL": ("index.server", "URL of a Chroma server that holds the vectors; empty: this machine"),
     "RAG_CHROMA_KEY": ("index.server_key", "bearer token for a proxy in front of it; never logged or shown"),

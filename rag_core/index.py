@@ -24,8 +24,10 @@ from rag_core.vectors import Neighbour, VectorStore, WindowKey
 from rag_core.visiting import MemoryKeeper
 from rag_core.windows import WindowTexts
 
-__all__ = ["DocumentIndex"]
+__all__ = ["DocumentIndex", "is_report"]
 
+# Passages from which a document counts as a report: about 10 pages.
+_REPORT_CHUNKS = 20
 # Windows embedded between two reports of progress, after each of which the caller may cancel.
 _EMBED_STEP = 64
 
@@ -100,7 +102,7 @@ class DocumentIndex:
             self._keeper.uncommit(record.document.id)
             self._keeper.drop_vectors(keys, list(records.values()))
             raise
-        self._lexical.add(_passages(record))
+        self._lexical.add(_passages(record), report=is_report(record))
         with self._state:
             self._records = {**self._records, record.document.id: record}
             self._worded.add(record.document.id)
@@ -175,7 +177,8 @@ class DocumentIndex:
             records = self._current()
             self._forget_words(self._worded - set(records))
             for document_id in set(records) - self._worded:
-                self._lexical.add(_passages(records[document_id]))
+                record = records[document_id]
+                self._lexical.add(_passages(record), report=is_report(record))
                 self._worded.add(document_id)
             return self._lexical
 
@@ -224,6 +227,11 @@ def _keeper(config: RagConfig, embedder: Embedder) -> Keeper:
     if server is None:
         return MemoryKeeper()
     return MemoryKeeper(lambda: VectorStore(None, server.private_collection()))
+
+
+def is_report(record: Record) -> bool:
+    """Return whether a document is long enough to have financial statements among other things."""
+    return len(record.chunks) >= _REPORT_CHUNKS
 
 
 def _splitter_key(config: RagConfig) -> str:

@@ -2,16 +2,14 @@
 
 Scores come from bm25s (BM25 as in Lucene: idf = ln(1 + (N - n + 0.5) / (n + 0.5)), term frequency saturated by
 tf / (tf + k1 (1 - b + b L / L_avg)); Robertson and Zaragoza 2009, Kamphuis et al. 2020). Phrases as terms follow the
-sequential dependence model (Metzler and Croft 2005): on questions about annual reports they lift the right passage to
-the first place for 86% instead of 81%.
+sequential dependence model (Metzler and Croft 2005). Row labels, finance concepts and statements are terms of their
+own beside the words: see `rag_core.marks`. `bench/results/ablation.json` has what each of them brings.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from rag_core.marks import passage_marks, question_marks
+from rag_core.wording import asks_only, stem, words
 
 __all__ = ["ChunkKey", "LexicalIndex", "LexicalMatch", "terms"]
 
@@ -31,70 +32,34 @@ _B = 0.75
 # A few passages say little about how rare a word is in general: the collection is taken to hold this many more, of
 # average length, without any of its words. Without it, one single passage would give every word almost no weight.
 _PRIOR_PASSAGES = 20
+# Weight of what only says how to answer, where other words count 1.
+_ASKING = 0.5
 # Stands for the words of those passages; no text yields it.
 _FILLER = "\0"
-
-_FUNCTION_WORDS = (
-    "a an and are as at be been being by can could did do does for from had has have how i if in into is it its may "
-    "might must of on or our shall should so such than that the their them then there these they this those to was we "
-    "were what when where which who whom whose why will with would you your"
-)
-_STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_TERM = re.compile(
-    r"\d+(?:[.,]\d+)*"  # 1,452.4
-    r"|(?:[^\W\d_]\.){2,}"  # U.S.
-    rf"|[{_CJK}]"  # scripts without spaces: each sign a term, neighbours are joined by the phrases
-    rf"|[^\W\d_{_CJK}]+(?:['&][^\W\d_{_CJK}]+)*"  # words, R&D, company's
-)
 
 
 def terms(text: str) -> list[str]:
     """Return the terms of `text`: words as written, their stems, and pairs of neighbouring stems.
 
-    Letter case, accents and the separators of thousands are dropped, so `$1,452.40` and `1452.4` are one term, and
-    `(1,163)` is `1163`. Function words are left out, before pairs are made.
+    What `rag_core.wording` takes for the same word is one term; function words are left out, before pairs are made.
     """
-    words = [word for match in _TERM.finditer(_folded(text)) if (word := _word(match.group())) not in _STOP_WORDS]
-    stems = [_stem(word) for word in words]
-    pairs = [f"{first} {second}" for first, second in pairwise(stems)]
-    return [*words, *(f"{stem}~" for stem in stems), *pairs]
+    found = words(text)
+    bare = [stem(word) for word in found]
+    pairs = [f"{first} {second}" for first, second in pairwise(bare)]
+    return [*found, *(f"{word}~" for word in bare), *pairs]
 
 
-def _folded(text: str) -> str:
-    if text.isascii():
-        return text.lower()
-    # Compatibility forms fold ligatures and full-width digits; marks come off letters (é, ü) but make up Hangul.
-    decomposed = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
-    kept = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return unicodedata.normalize("NFC", kept).lower()
-
-
-def _word(found: str) -> str:
-    if found[0].isdigit():
-        number = found.replace(",", "")
-        # 19.0% and 19% are the same figure; 1.2.3 is a numbered section.
-        return number.rstrip("0").rstrip(".") if number.count(".") == 1 else number
-    return found.replace(".", "").removesuffix("'s")
-
-
-def _stem(word: str) -> str:
-    """Return `word` without a plural ending (the S-stemmer of Harman 1991); heavier stemmers ranked worse."""
-    if len(word) > 4 and word.endswith("ies") and not word.endswith(("eies", "aies")):
-        return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("es") and not word.endswith(("aes", "ees", "oes", "ses", "xes", "shes", "ches")):
-        return word[:-1]
-    if len(word) > 4 and word.endswith(("sses", "xes", "shes", "ches")):
-        return word[:-2]
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("us", "ss", "is")) else word
+def _only_asks(term: str) -> bool:
+    return all(asks_only(stem(word.removesuffix("~"))) for word in term.split(" "))
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalMatch:
     """A passage that shares terms with the question.
 
-    `score` is BM25, 0 or more. `coverage` in [0, 1] is the share of the most that any passage could score, so it can be
-    compared between questions: terms that no document holds count as missed.
+    `score` is BM25 of the question's terms and marks, 0 or more. `coverage`, 0 or more, is its share of the most that
+    the words alone could score, so it can be compared between questions: words that no document holds count as missed.
+    Over 1 come only passages that nearly hold the whole question and have marks beside.
     """
 
     key: ChunkKey
@@ -110,9 +75,12 @@ class LexicalIndex:
         self._terms: dict[ChunkKey, list[str]] = {}
         self._built: _Built | None = None
 
-    def add(self, passages: Iterable[tuple[ChunkKey, str]]) -> None:
-        """Add passages, or replace those of the same key. The next search builds the index anew."""
-        made = {key: terms(text) for key, text in passages}
+    def add(self, passages: Iterable[tuple[ChunkKey, str]], *, report: bool = False) -> None:
+        """Add passages, or replace those of the same key. The next search builds the index anew.
+
+        `report` says that they are of a document long enough to have financial statements among other things.
+        """
+        made = {key: [*terms(text), *passage_marks(text, report=report)] for key, text in passages}
         with self._lock:
             # One string object a term, whatever the number of passages.
             known: dict[str, str] = {}
@@ -174,16 +142,19 @@ class _Built:
 
     def _match(self, row: int, scores: npt.NDArray[np.float32], most: float) -> LexicalMatch:
         score = float(scores[row])
-        return LexicalMatch(self._keys[row], score, min(1.0, score / most) if most > 0 else 0.0)
+        return LexicalMatch(self._keys[row], score, score / most if most > 0 else 0.0)
 
     def _scores(self, query: str) -> tuple[npt.NDArray[np.float32], float]:
         """Return the BM25 score of every passage, float32 (passages,), and the bound that none can pass."""
-        wanted = list(dict.fromkeys(terms(query)))
-        known = [term for term in wanted if term in self._frequencies]
-        most = sum(self._weight(term) for term in wanted)
-        if not known:
-            return np.zeros(len(self._keys), dtype=np.float32), most
-        scores: npt.NDArray[np.float32] = self._bm25.get_scores(known)[: len(self._keys)]
+        asked = {term: _ASKING if _only_asks(term) else 1.0 for term in terms(query)}
+        # Marks lift a passage, but one that has none misses nothing: the bound is that of the words.
+        most = sum(weight * self._weight(term) for term, weight in asked.items())
+        asked.update(question_marks(query, self._frequencies.__contains__))
+        scores = np.zeros(len(self._keys), dtype=np.float32)
+        for weight in sorted(set(asked.values())):
+            known = [term for term, own in asked.items() if own == weight and term in self._frequencies]
+            if known:
+                scores += weight * self._bm25.get_scores(known)[: len(self._keys)]
         return scores, most
 
     def _weight(self, term: str) -> float:

@@ -19,6 +19,7 @@ from rag_core.generation import TextGenerator
 from rag_core.index import DocumentIndex
 from rag_core.loading import load_document
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
+from rag_core.reranking import Reranker, create_reranker
 from rag_core.retrieval import Retriever
 from rag_core.splitting import split_document
 
@@ -44,10 +45,12 @@ class RagPipeline:
         *,
         embedder: Embedder | None = None,
         generator: TextGenerator | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
         self.config = config or RagConfig()
         self.embedder = embedder or create_embedder(self.config)
         self.generator = generator or create_generator(self.config)
+        self.reranker = reranker or create_reranker(self.config)
         self._index: DocumentIndex | None = None
         self._lock = threading.RLock()
         self._load_status: Progress | None = None
@@ -185,7 +188,7 @@ class RagPipeline:
     def session(self) -> RagPipeline:
         """Return a pipeline with no documents yet, private and in memory, that shares this one's models."""
         private = self.config.with_setting("index.directory", None)
-        return RagPipeline(private, embedder=self.embedder, generator=self.generator)
+        return RagPipeline(private, embedder=self.embedder, generator=self.generator, reranker=self.reranker)
 
     def close(self) -> None:
         """Release the index; one in memory is deleted. The models stay with whoever shares them."""
@@ -205,7 +208,7 @@ class RagPipeline:
     def _retriever(self) -> Retriever:
         if not self.index.documents():
             raise QuestionError("There is no document to ask yet; add one first")
-        return Retriever(self.index, self.embedder, self.config)
+        return Retriever(self.index, self.embedder, self.config, self.reranker)
 
     def _similarity(self, phrase: str, others: Sequence[str]) -> Sequence[float]:
         """Return the cosine, in [-1, 1], of `phrase` with each of `others`."""

@@ -164,7 +164,7 @@ def test_words_find_their_passage_and_scores_fall(lexical: LexicalIndex) -> None
 def test_scores_are_those_of_the_formula() -> None:
     """BM25 as in the module's docstring, worked out by hand for one term."""
     found = LexicalIndex()
-    found.add([(("a", 0), "quetzal " + "bond " * 3), (("b", 0), "bond")])
+    found.add([(("a", 0), "quetzal " + "fern " * 3), (("b", 0), "fern")])
     (match,) = found.search("quetzal", 5)
     # Terms of a: 4 words, 4 stems, 3 pairs; of b: 1 word, 1 stem. Twenty more passages are of the average length.
     lengths = [11, 2]

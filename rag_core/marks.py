@@ -1,0 +1,85 @@
+"""What else a passage can be matched by than its words: its rows' labels, its concepts, the statement that it is.
+
+Marks are terms of the word index beside the words, told from them by their first sign. A question that names a row
+label whole (`Raw materials`) asks for the table that has this very row; one that names a concept (capex) for the
+passage that names it too, in whatever words; one that needs an item for the statement that every report has it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rag_core.vocabulary import concepts, statement_of, wanted
+from rag_core.wording import stems
+
+__all__ = ["passage_marks", "question_marks"]
+
+# Weights in a question, where a word counts 1.
+_LABEL = 1.0
+_NAMED = 1.0
+_ITEM = 0.5
+_STATEMENT = 1.5
+_TITLED = 1.0
+# A label of more words is a sentence that happens to stand in a table.
+_LABEL_WORDS = 8
+# A passage whose rows name this many different items of a statement, with figures, is taken for that statement; under
+# its title, this many less one.
+_STATEMENT_ITEMS = 4
+_CELLS = " | "
+
+
+def passage_marks(text: str, *, report: bool = True) -> list[str]:
+    """Return the marks of a passage: `=label` of each row, `#concept` wherever one is named, and its statement.
+
+    The statement is marked only in a `report`, as `!statement` once for each item that it has, and as `!!statement`
+    where its title stands above: a short excerpt has no statements that would say more than itself.
+    """
+    marks = [f"#{concept}" for concept in concepts(stems(text))]
+    items: dict[str, set[str]] = {}
+    head: list[str] = []
+    for line in text.splitlines():
+        label, figures = _row(line)
+        if 0 < len(label) <= _LABEL_WORDS:
+            marks.append(f"={' '.join(label)}")
+        for concept in concepts(label) if figures > 1 else ():
+            statement = statement_of(concept)
+            if statement:
+                items.setdefault(statement, set()).add(concept)
+        if not items:
+            head.append(line)
+    if report and items:
+        titles = set(concepts(stems("\n".join(head))))
+        for statement, found in items.items():
+            marks += [f"!{statement}"] * (len(found) if len(found) >= _STATEMENT_ITEMS else 0)
+            marks += [f"!!{statement}"] * (len(found) >= _STATEMENT_ITEMS - 1 and statement in titles)
+    return marks
+
+
+def question_marks(question: str, known: Callable[[str], bool]) -> dict[str, float]:
+    """Return the marks that a passage should have to answer `question`, with their weights; `known` ones only.
+
+    Of labels that stand in the question one within another only the longest counts.
+    """
+    asked = wanted(question)
+    marks = {f"#{concept}": _NAMED for concept in asked.named}
+    marks.update({f"#{item}": _ITEM for item in asked.items})
+    marks.update({f"!{statement}": _STATEMENT for statement in asked.statements})
+    marks.update({f"!!{statement}": _TITLED for statement in asked.statements})
+    words = stems(question)
+    taken: list[tuple[int, int]] = []
+    for length in range(min(_LABEL_WORDS, len(words)), 0, -1):
+        for start in range(len(words) - length + 1):
+            end = start + length
+            label = f"={' '.join(words[start:end])}"
+            if known(label) and not any(first <= start and end <= last for first, last in taken):
+                taken.append((start, end))
+                marks[label] = _LABEL
+    return {mark: weight for mark, weight in marks.items() if known(mark)}
+
+
+def _row(line: str) -> tuple[list[str], int]:
+    """Return the stems of a table row's first cell and how many further cells hold a figure; none for other lines."""
+    if _CELLS not in line:
+        return [], 0
+    first, *others = line.split(_CELLS)
+    return stems(first), sum(any(sign.isdigit() for sign in cell) for cell in others)
