@@ -89,6 +89,9 @@ def build_filings(
             keys = [*item["on"], *item.get("also", [])]
             held = frozenset(page for key in keys for page in pages[key])
             text = item["ask"][(number + turn) % len(item["ask"])].format(**_slots(company))
+            # Every other question says how to answer, as people do.
+            if (number + turn) % 2:
+                text += " " + source["tails"][turn % len(source["tails"])]
             questions.append(PageQuestion(text, company["file"], held, "analyst"))
     for text, ids, kind in asked:
         found = [places[key] for key in sorted(ids) if key in places]

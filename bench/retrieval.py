@@ -1,10 +1,11 @@
 """Which passage is found first: ours against the plain recipe, each half alone, and the usual ways to join them.
 
-`python -m bench.retrieval --data DIR [--out bench/results]`. DIR holds `corpus.jsonl` (`id`, `text`) and
+`python -m bench.retrieval --data DIR [--out bench/results] [--index FOLDER]`. DIR holds `corpus.jsonl` (`id`, `text`) and
 `queries.jsonl` (`question`, `relevant_ids`). Each text is a document of its own; a method ranks documents by their best
 passage. Prints hit@1, 3, 5, 10 (share of questions whose text is among the first k) and MRR@10 (mean of 1 / rank, 0
 beyond 10), and writes JSON and a picture. Questions of `bench/data/paraphrases.jsonl`, which avoid the words of their
-text, are reported apart where DIR has their texts.
+text, are reported apart where DIR has their texts. So are questions about the long reports of `bench.filings`, each
+asked of one report: there the ranks are those of passages, and one counts as right on a page that holds the answer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _RRF = 60
 
 # A question to document ids, best first.
 Ranker = Callable[[str], list[str]]
+# By set of questions, by method, by figure.
+Figures = dict[str, dict[str, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def read_questions(path: Path) -> list[Question]:
     """Return the questions of a JSON Lines file."""
     return [Question(row["question"], frozenset(row["relevant_ids"])) for row in read_rows(path)]
+
+
+def asked_of(data: Path) -> list[tuple[str, frozenset[str], str]]:
+    """Return the questions about DIR's texts with the texts' ids and their kind: `text` or `paraphrase`."""
+    known = {row["id"] for row in read_rows(data / "corpus.jsonl")}
+    sources = {"text": data / "queries.jsonl", "paraphrase": PARAPHRASES}
+    asked = [(q.text, q.relevant, kind) for kind, path in sources.items() for q in read_questions(path)]
+    return [item for item in asked if item[1] <= known]
 
 
 def first_ten(ids: Sequence[str]) -> list[str]:
@@ -80,17 +91,26 @@ def fused(*rankers: Ranker) -> Ranker:
     return rank
 
 
-def our_rankers(corpus: Sequence[dict[str, Any]], folder: Path) -> dict[str, Ranker]:
-    """Add each text as a file to a pipeline; return its search, and each half of it alone."""
+def indexed(corpus: Sequence[dict[str, Any]], folder: Path, index: Path | None = None) -> tuple[Any, dict[str, str]]:
+    """Return a pipeline with each text as a file, and the text's id by that of its document.
+
+    `folder` is for the files; `index` keeps the vectors, so that the next run embeds nothing.
+    """
     from rag_core import RagConfig, RagPipeline
 
-    rag = RagPipeline(RagConfig())
+    rag = RagPipeline(RagConfig().with_setting("index.directory", index and index / "texts"))
     keys: dict[str, str] = {}
     for number, row in enumerate(corpus):
         path = folder / f"{number}.txt"
         path.write_text(row["text"], encoding="utf-8")
         # The name says nothing: a real one would help.
         keys[rag.add_document(path, name="report.txt").id] = row["id"]
+    return rag, keys
+
+
+def our_rankers(corpus: Sequence[dict[str, Any]], folder: Path, index: Path | None = None) -> dict[str, Ranker]:
+    """Return our search over the texts, and each half of it alone; see `indexed`."""
+    rag, keys = indexed(corpus, folder, index)
 
     def ours(question: str) -> list[str]:
         return first_ten([keys[hit.document.id] for hit in rag.search(question, DEPTH)])
@@ -131,25 +151,51 @@ def whole_text_ranker(corpus: Sequence[dict[str, Any]]) -> Ranker:
     return rank
 
 
-def measure(data: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Return by set of questions, by method, its figures."""
+def measure_texts(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, int]]:
+    """Return by set of questions, by method, its figures over DIR's texts; and the questions of each set."""
     corpus = read_rows(data / "corpus.jsonl")
-    sets = {"questions": read_questions(data / "queries.jsonl")}
-    known = {row["id"] for row in corpus}
-    paraphrases = read_questions(PARAPHRASES)
-    if all(question.relevant <= known for question in paraphrases):
-        sets["paraphrases"] = paraphrases
+    asked = asked_of(data)
+    sets = {
+        title: [Question(text, ids) for text, ids, own in asked if own == kind]
+        for title, kind in (("questions", "text"), ("paraphrases", "paraphrase"))
+    }
     with tempfile.TemporaryDirectory() as folder:
-        rankers = our_rankers(corpus, Path(folder))
+        rankers = our_rankers(corpus, Path(folder), index)
     rankers["equal-weight RRF of both"] = fused(rankers["our dense side alone"], rankers["our BM25 side alone"])
     rankers["BM25 over whole texts"] = whole_text_ranker(corpus)
     rankers["plain recipe"] = plain_ranker(corpus)
-    return {
+    return scored(sets, rankers)
+
+
+def measure_reports(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, int]]:
+    """Return the same over the long reports, with pages in place of texts."""
+    from bench.filings import build_filings
+    from bench.pages import page_key, page_rankers
+
+    titles = {"analyst": "reports: analysts", "text": "reports: questions", "paraphrase": "reports: paraphrases"}
+    with tempfile.TemporaryDirectory() as folder:
+        asked = build_filings(Path(folder), read_rows(data / "corpus.jsonl"), asked_of(data))
+        sets = {
+            title: [
+                Question(q.text, frozenset(page_key(q.file, page) for page in q.pages)) for q in asked if q.kind == kind
+            ]
+            for kind, title in titles.items()
+        }
+        rankers = page_rankers(Path(folder), {q.text: q.file for q in asked}, index)
+    rankers["equal-weight RRF of both"] = fused(rankers["our dense side alone"], rankers["BM25 over passages"])
+    return scored(sets, rankers)
+
+
+def scored(sets: dict[str, list[Question]], rankers: dict[str, Ranker]) -> tuple[Figures, dict[str, int]]:
+    """Return each method's figures on each set that has questions, and how many it has."""
+    sets = {title: questions for title, questions in sets.items() if questions}
+    figures = {
         title: {name: score(rank, questions) for name, rank in rankers.items()} for title, questions in sets.items()
     }
+    return figures, {title: len(questions) for title, questions in sets.items()}
 
 
-def report(figures: dict[str, dict[str, dict[str, float]]], counts: dict[str, int], out: Path) -> None:
+def report(figures: Figures, counts: dict[str, int], out: Path) -> None:
     """Print the tables, write JSON and the picture."""
     from bench.pictures import grouped_bars
 
@@ -177,11 +223,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True, help="folder with corpus.jsonl and queries.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--index", type=Path, help="folder that keeps our vectors for the next run")
     options = parser.parse_args()
-    figures = measure(options.data)
-    sources = {"questions": options.data / "queries.jsonl", "paraphrases": PARAPHRASES}
-    counts = {title: len(read_questions(sources[title])) for title in figures}
-    counts = {"texts": len(read_rows(options.data / "corpus.jsonl")), **counts}
+    figures, counts = measure_texts(options.data, options.index)
+    long_figures, long_counts = measure_reports(options.data, options.index)
+    counts = {"texts": len(read_rows(options.data / "corpus.jsonl")), **counts, **long_counts}
+    figures.update(long_figures)
     report(figures, counts, options.out)
 
 

@@ -1,0 +1,172 @@
+"""What each part of our retrieval brings: the search measured again with one part changed at a time.
+
+`python -m bench.ablation --data DIR [--out bench/results] [--index FOLDER]`. The sets are those of `bench.retrieval`:
+DIR's questions and our paraphrases over its texts, and the questions over the long reports of `bench.filings`.
+Everything is indexed once; a row changes how questions are read and weighed. Rows of what was tried and not kept
+follow. Prints MRR@10 and hit@5 by set, and writes JSON and a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from bench.retrieval import ROOT, Figures, Question, asked_of, indexed, read_rows, score
+
+# A change: settings of modules of ours to put in place while the row is measured.
+Change = Mapping[str, Any]
+
+
+def _identity(question: str) -> str:
+    return question
+
+
+def _mixed(weight: float) -> Callable[[float, float, float], float]:
+    """Return a relevance with one weight of the cosine for every question."""
+    return lambda cosine, coverage, best: 1 / (1 + math.exp(-4 * (weight * cosine + (1 - weight) * coverage)))
+
+
+_NO_MARKS = {f"rag_core.marks.{name}": 0.0 for name in ("_LABEL", "_NAMED", "_ITEM", "_STATEMENT", "_TITLED")}
+ROWS: dict[str, Change] = {
+    "all of it": {},
+    "without row labels": {"rag_core.marks._LABEL": 0.0},
+    "without concepts": {"rag_core.marks._NAMED": 0.0, "rag_core.marks._ITEM": 0.0},
+    "without items of ratios": {"rag_core.marks._ITEM": 0.0},
+    "without statements": {"rag_core.marks._STATEMENT": 0.0, "rag_core.marks._TITLED": 0.0},
+    "without statements' titles": {"rag_core.marks._TITLED": 0.0},
+    "without spelling out": {"rag_core.retrieval.spelt_out": _identity},
+    "asking words count in full": {"rag_core.lexical._ASKING": 1.0},
+    "words alone, no cosine": {"rag_core.retrieval.relevance": _mixed(0.0)},
+    "cosine alone, no words": {"rag_core.retrieval.relevance": _mixed(1.0)},
+    "one weight for all: 0.3": {"rag_core.retrieval.relevance": _mixed(0.3)},
+    "none of the marks": {**_NO_MARKS, "rag_core.retrieval.spelt_out": _identity, "rag_core.lexical._ASKING": 1.0},
+}
+# Tried and not kept, beside what a row above undoes.
+TRIED: dict[str, Change] = {
+    "tried: statements count double": {"rag_core.marks._STATEMENT": 3.0, "rag_core.marks._TITLED": 2.0},
+    "tried: labels count double": {"rag_core.marks._LABEL": 2.0},
+    "tried: asking words not at all": {"rag_core.lexical._ASKING": 0.0},
+    "tried: spelling out in excerpts too": {"rag_core.retrieval.is_report": lambda record: True},
+    "tried: one passage a page": {},
+}
+_ONE_A_PAGE = "tried: one passage a page"
+
+
+def _place(hits: Sequence[Any], one_a_page: bool) -> list[Any]:
+    """Return the hits, those of a page that came before moved behind all others where `one_a_page`."""
+    if not one_a_page:
+        return list(hits)
+    seen: set[tuple[str, int]] = set()
+    first: list[Any] = []
+    later: list[Any] = []
+    for hit in hits:
+        place = (hit.document.id, hit.page)
+        (later if place in seen else first).append(hit)
+        seen.add(place)
+    return [*first, *later]
+
+
+def _remembering(encode: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:
+    """Return `encode` for one text at a time, each encoded once."""
+    known: dict[str, Any] = {}
+
+    def remembered(texts: Sequence[str]) -> Any:
+        (text,) = texts
+        if text not in known:
+            known[text] = encode(texts)
+        return known[text]
+
+    return remembered
+
+
+def _changed(change: Change) -> AbstractContextManager[Any]:
+    stack = ExitStack()
+    for name, value in change.items():
+        stack.enter_context(patch(name, value))
+    return stack
+
+
+def measure(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, int]]:
+    """Return by set, by row, its figures; and the questions of each set."""
+    from bench.filings import build_filings
+    from bench.pages import page_key, reports_index
+
+    corpus, asked = read_rows(data / "corpus.jsonl"), asked_of(data)
+    sets: dict[str, list[Question]] = {}
+    files: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts, keys = indexed(corpus, folder, index)
+        for text, wanted_ids, kind in asked:
+            sets.setdefault(f"{kind}s", []).append(Question(text, wanted_ids))
+        for question in build_filings(folder, corpus, asked):
+            pages = frozenset(page_key(question.file, page) for page in question.pages)
+            sets.setdefault(f"reports: {question.kind}s", []).append(Question(question.text, pages))
+            files[question.text] = question.file
+        reports, ids = reports_index(folder, index)
+    # The same questions are asked in every row.
+    for rag in (texts, reports):
+        rag.embedder.encode = _remembering(rag.embedder.encode)
+
+    figures: Figures = {title: {} for title in sets}
+    for row, change in {**ROWS, **TRIED}.items():
+        one = row == _ONE_A_PAGE
+
+        def over_texts(question: str, one: bool = one) -> list[str]:
+            hits = _place(texts.search(question, 50), one)
+            return list(dict.fromkeys(keys[hit.document.id] for hit in hits))[:10]
+
+        def over_pages(question: str, one: bool = one) -> list[str]:
+            file = files[question]
+            hits = _place(reports.search(question, 20, document_ids=[ids[file]]), one)
+            return [page_key(file, hit.page) for hit in hits][:10]
+
+        with _changed(change):
+            for title, questions in sets.items():
+                figures[title][row] = score(over_pages if title.startswith("reports") else over_texts, questions)
+        print(f"{row:<36}" + " ".join(f"{figures[title][row]['hit@5']:.3f}" for title in sets), flush=True)
+    return figures, {title: len(questions) for title, questions in sets.items()}
+
+
+def report(figures: Figures, counts: dict[str, int], out: Path) -> None:
+    """Print the table, write JSON and the picture."""
+    from bench.pictures import grouped_bars
+
+    print(f"\n{'MRR@10 / hit@5':<36}" + "".join(f"{title:>22}" for title in figures))
+    for row in next(iter(figures.values())):
+        cells = [f"{figures[title][row]['MRR@10']:.3f} / {figures[title][row]['hit@5']:.3f}" for title in figures]
+        print(f"{row:<36}" + "".join(f"{cell:>22}" for cell in cells))
+    out.mkdir(parents=True, exist_ok=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    document = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "counts": counts, "figures": figures}
+    (out / "ablation.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    shown = ("hit@5", "MRR@10")
+    panels = {
+        f"{counts[title]} {title}": {row: {name: found[name] for name in shown} for row, found in rows.items()}
+        for title, rows in figures.items()
+    }
+    grouped_bars(panels, out / "ablation.png")
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True, help="folder with corpus.jsonl and queries.jsonl")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--index", type=Path, help="folder that keeps our vectors for the next run")
+    options = parser.parse_args()
+    report(*measure(options.data, options.index), options.out)
+
+
+if __name__ == "__main__":
+    main()

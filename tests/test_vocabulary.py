@@ -1,0 +1,115 @@
+"""Finance terms, and the marks of passages and questions made of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_core.lexical import LexicalIndex
+from rag_core.marks import passage_marks, question_marks
+from rag_core.vocabulary import concepts, spelt_out, statement_of, wanted
+from rag_core.wording import asks_only, stems
+
+BALANCE_SHEET = """Consolidated Balance Sheets
+In millions | 2019 | 2018
+Cash and cash equivalents | 958 | 823
+Accounts receivable, net | 566 | 467
+Inventories | 337 | 341
+Total current assets | 2,272 | 2,036
+Total current liabilities | 1,076 | 981
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("capex in 2018", "Purchases of property and equipment"),
+        ("the capital expenditures", "Additions to property, plant and equipment"),
+        ("SG&A", "Selling, general and administrative expenses"),
+        ("D&A", "Depreciation and amortisation"),
+        ("COGS", "Cost of goods sold"),
+        ("PP&E", "Property, plant and equipment, net"),
+        ("the bottom line", "Net earnings"),
+        ("turnover", "Net sales"),
+        ("EPS", "Diluted earnings per share"),
+        ("share buybacks", "Repurchases of common stock"),
+        ("OCF", "Net cash provided by operating activities"),
+    ],
+)
+def test_names_of_one_thing_are_one_concept(one: str, other: str) -> None:
+    assert concepts(stems(one)) == concepts(stems(other)) != []
+
+
+def test_the_longest_name_counts() -> None:
+    assert concepts(stems("cost of sales and sales")) == ["cogs", "revenue"]
+    assert concepts(stems("fixed asset turnover")) == ["fixed_turnover"]
+    assert concepts([]) == concepts(stems("the weather in Lisbon")) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "items", "statement"),
+    [
+        ("Does it have positive working capital?", ("current_assets", "current_liabilities"), "balance sheet"),
+        ("What is the free cash flow?", ("operating_cash", "capex"), "cash flow statement"),
+        ("How high is the interest coverage?", ("operating_income", "interest"), "income statement"),
+    ],
+)
+def test_a_ratio_wants_its_items_on_their_statement(question: str, items: tuple[str, ...], statement: str) -> None:
+    asked = wanted(question)
+    assert asked.items == items
+    assert asked.statements == (statement,)
+    assert {statement_of(item) for item in items} == {statement}
+
+
+def test_a_question_is_spelt_out_as_statements_have_it() -> None:
+    assert spelt_out("What is capex?") == "What is capex? capital expenditure; consolidated statements of cash flows"
+    assert spelt_out("Who is the chair?") == "Who is the chair?"
+
+
+def test_a_statement_is_marked_in_a_report_alone() -> None:
+    marks = passage_marks(BALANCE_SHEET)
+    assert marks.count("!balance sheet") == 5
+    assert marks.count("!!balance sheet") == 1
+    assert {"=inventory", "=total current asset", "#receivables"} <= set(marks)
+    excerpt = passage_marks(BALANCE_SHEET, report=False)
+    assert "=inventory" in excerpt
+    assert not any(mark.startswith("!") for mark in excerpt)
+    # Neither prose about the items nor rows without figures make a statement.
+    assert not any(mark.startswith("!") for mark in passage_marks(BALANCE_SHEET.replace(" | ", ", ")))
+    assert not any(mark.startswith("!") for mark in passage_marks("\n".join(["Inventories | see note"] * 9)))
+
+
+def test_the_longest_label_of_a_question_counts_and_unknown_marks_do_not() -> None:
+    known = {"=total current asset", "=current asset", "=inventory"}
+    marks = question_marks("What are total current assets and inventories?", known.__contains__)
+    assert set(marks) == {"=total current asset", "=inventory"}
+    assert question_marks("What are total current assets?", lambda mark: False) == {}
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text(alphabet=st.sampled_from("aB1 |\n.&$%-é\0\ud800"), max_size=80))
+def test_any_text_has_marks_that_no_word_is_taken_for(text: str) -> None:
+    assert all(mark[0] in "=#!" for mark in passage_marks(text))
+    assert question_marks(text, lambda mark: True) is not None
+
+
+def test_words_that_only_ask_count_less() -> None:
+    assert asks_only("compute")
+    assert not asks_only("dividend")
+
+
+def test_the_statement_is_found_for_a_question_in_other_words() -> None:
+    """No word of the question stands in the statement; many stand in the prose around it."""
+    notes = [f"Note {n}. Capital expenditure for plant {n} in the segment was approved by the board." for n in range(9)]
+    cash_flow = """Consolidated Statements of Cash Flows
+In millions | 2019 | 2018
+Depreciation | 25 | 23
+Purchases of property and equipment | (403) | (394)
+Dividends paid | (88) | (73)
+Repurchases of common stock | (83) | (67)
+"""
+    index = LexicalIndex()
+    index.add([(("report", 0), cash_flow), *((("report", n + 1), note) for n, note in enumerate(notes))], report=True)
+    assert index.search("What is the 2019 capex?", 1)[0].key == ("report", 0)
+    assert index.search("What is the free cash flow in 2019?", 1)[0].key == ("report", 0)
