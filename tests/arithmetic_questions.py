@@ -67,7 +67,8 @@ YEARLY = """Year | Deposits (USD thousand) | Branches | Cost ratio
 # Months of two lengths under one year: only words tell them apart.
 INTERIM = """Interim results, in millions of euros
 
- | Three months ended September 30, 2023 | Three months ended September 30, 2022 | Nine months ended September 30, 2023 | Nine months ended September 30, 2022
+ | Three months ended September 30, |  | Nine months ended September 30, |
+ | 2023 | 2022 | 2023 | 2022
 Revenue | 210 | 200 | 640 | 590
 Net income | 21 | 16 | 55 | 50
 """
@@ -94,6 +95,14 @@ MARKDOWN = """## Balance sheet (USD thousand)
 | Net result | (40) | 85 |
 """
 
+SHARES = """Selected data (in thousands, except share and per share data)
+
+ | December 31, 2022 | December 31, 2021
+Total equity | $ 9,410 | $ 8,002
+Ordinary shares in issue | 1,204,000 | 1,180,500
+Dividends per share | $ 0.55 | $ 0.50
+"""
+
 # Table, question, and the answer: None where nothing may be computed.
 QUESTIONS: list[tuple[str, str, str | None]] = [
     (INCOME, "What was the percentage change in revenue from 2021 to 2022?", "5.13%"),
@@ -111,7 +120,11 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (INCOME, "What is the ratio of distribution to administration in 2022?", "0.8"),
     (INCOME, "What is the difference between gross profit and operating profit in 2020?", "£191.2 million"),
     (INCOME, "How much higher was gross profit than operating profit in 2022?", "£216.8 million"),
-    (INCOME, "By how many percentage points did the operating margin change from 2020 to 2022?", "4.7 percentage points"),
+    (
+        INCOME,
+        "By how many percentage points did the operating margin change from 2020 to 2022?",
+        "4.7 percentage points",
+    ),
     (INCOME, "What was the change in the operating margin from 2021 to 2022?", "0.9 percentage points"),
     (INCOME, "What is the average basic earnings per share over 2021 and 2022?", "39.0 pence"),
     (INCOME, "In which year was revenue the highest?", "2022"),
@@ -155,7 +168,11 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (YEARLY, "How many years did deposits exceed USD 9 million?", "3"),
     (YEARLY, "What is the difference in branches between 2019 and 2022?", "4"),
     (YEARLY, "What was the percentage change in the cost ratio from 2019 to 2021?", None),
-    (INTERIM, "What was the percentage change in revenue for the three months ended September 30, 2023 compared to 2022?", "5%"),
+    (
+        INTERIM,
+        "What was the percentage change in revenue for the three months ended September 30, 2023 compared to 2022?",
+        "5%",
+    ),
     (INTERIM, "What was the increase in net income for the nine months ended September 30, 2023?", "EUR 5 million"),
     (INTERIM, "What was the percentage change in revenue from 2022 to 2023?", None),
     (QUARTERS, "What was the percentage change in net sales from Q3 2022 to Q4 2022?", "26.51%"),
@@ -163,6 +180,9 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (QUARTERS, "How many quarters in 2022 did net sales exceed $5,000 thousand?", "3"),
     (QUARTERS, "Which quarter of 2021 had the lowest net sales?", "Q3 2021"),
     (QUARTERS, "How many quarters did net sales exceed $5,000 thousand?", None),
+    (SHARES, "What was the change in ordinary shares in issue from 2021 to 2022?", "23,500"),
+    (SHARES, "What was the increase in dividends per share in 2022?", "$0.05"),
+    (SHARES, "What was the increase in total equity in 2022?", "$1,408 thousand"),
     (MARKDOWN, "What is the ratio of current assets to current liabilities in FY23?", "2"),
     (MARKDOWN, "What is the percentage change in non-current assets from FY22 to FY23?", "-1.59%"),
     (MARKDOWN, "What is the change in current assets from FY22 to FY23?", "USD 630 thousand"),

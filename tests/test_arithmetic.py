@@ -62,7 +62,11 @@ def test_answers_what_is_clear_and_nothing_else(table: str, question: str, answe
         (10, "What was the percentage change in borrowings from 2022 to 2023?", None),
         (6, "What was the revenue growth of the Process Analysers segment in 2023?", "15.19%"),
         (6, "What share of revenue came from Germany in 2023?", "18.07%"),
-        (8, "What is the difference between the bonus of Ilse Marchetti-Voss and Priya Sondergaard?", "EUR 142 thousand"),
+        (
+            8,
+            "What is the difference between the bonus of Ilse Marchetti-Voss and Priya Sondergaard?",
+            "EUR 142 thousand",
+        ),
         (9, "What was revenue in 2023?", None),
         (15, "What was the effective tax rate in 2023?", None),
     ],

@@ -116,9 +116,7 @@ def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Num
 
     Where some add and some take away, a sum and an average need the signs.
     """
-    outgoing = {
-        series for series, _ in operands if is_outflow(f"{series.label} {series.head} {series.under}") and _all_negative(series.points)
-    }
+    outgoing = {series for series, _ in operands if _goes_out(series)}
     if asked.operation in ("sum", "average") and len(outgoing) < len({series for series, _ in operands}):
         outgoing = set()
     return [
@@ -131,8 +129,10 @@ def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Num
     ]
 
 
-def _all_negative(points: Sequence[Point]) -> bool:
-    return all(point.figure.value <= 0 for point in points) and any(point.figure.value < 0 for point in points)
+def _goes_out(series: Series) -> bool:
+    values = [point.figure.value for point in series.points]
+    named = is_outflow(f"{series.label} {series.head} {series.under}")
+    return named and max(values) <= 0 and min(values) < 0
 
 
 def _share(asked: Asked, numbers: list[Number], parts: int) -> Result | None:

@@ -50,8 +50,7 @@ _PER = re.compile(
 )
 _MINOR = re.compile(r"\b(pence|cents)\b", re.IGNORECASE)
 _SHARES = re.compile(r"\bshares?\b|\bunits?\b|\boptions\b|\bawards?\b", re.IGNORECASE)
-_EXCEPT_MINOR = re.compile(r"\b(pence|cents)\b", re.IGNORECASE)
-_SHARES = re.compile(r"\bexcept\b[^.)]{0,40}\b(?:share|unit)s?\b(?! amounts)", re.IGNORECASE)
+_EXCEPT_SHARES = re.compile(r"\bexcept\b[^.)]{0,40}\b(?:share|unit)s?\b(?! amounts)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
