@@ -12,6 +12,7 @@ from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow
 from rag_core.arithmetic.periods import Period
+from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Asked, Subject, read_question
 from rag_core.arithmetic.series import Point, Series, table_series
 from rag_core.arithmetic.telling import tell
@@ -25,6 +26,7 @@ _MOST_HITS = 8
 _BLOCKED = 0.08
 # Where the operands fit less well than this, they are as often others as those that were meant.
 _LEAST_SCORE = 0.68
+_ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.
 _OPERATION_WORDS = {
     "average": ("average", "mean"),
@@ -46,7 +48,7 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     if asked is None:
         return None
     hits = hits[:_MOST_HITS]
-    series = [item for grid in read_grids(hits) for item in table_series(grid)]
+    series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
     if not series:
         return None
     pool = gather(series, [hit.score for hit in hits])
@@ -62,9 +64,18 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     for rival, other in usable[1:]:
         if rival.score < best.score - MARGIN:
             break
-        if abs(other.value) != abs(result.value):
+        if not _agree(_scaled(best, result), _scaled(rival, other)):
             return None
     return tell(asked, best, result)
+
+
+def _scaled(choice: Choice, result: Result) -> Decimal:
+    return abs(result.value) if result.percent else abs(result.value).scaleb(choice.operands[0][0].unit.scale)
+
+
+def _agree(first: Decimal, second: Decimal) -> bool:
+    """Tell whether two values are the same but for rounding, as where a sentence rounds what a table prints."""
+    return abs(first - second) <= _ROUNDING * max(first, second)
 
 
 def _is_lookup(asked: Asked, best: Choice, pool: Pool) -> bool:

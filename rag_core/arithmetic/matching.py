@@ -31,6 +31,8 @@ _TOTAL_MISSING = 0.35
 _NEGATED = 0.7
 # How far a lower-ranked hit falls behind the best, at most.
 _RANK = 0.12
+# Sentences round what tables print.
+_SPOKEN = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Pool:
         told = self.negating[series.table]
         negated = {word for word in negated if not (word in wanted and word in around and word not in told)}
         score = coverage * (0.55 + 0.45 * precision) * (_NEGATED if negated else 1.0)
-        return score - self.standing.get(series.rank, _RANK)
+        return score - self.standing.get(series.rank, _RANK) - _SPOKEN * series.spoken
 
     def _weight(self, word: str, series: Series) -> float:
         size = self.sizes[series.table]
