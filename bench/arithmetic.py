@@ -27,7 +27,6 @@ from bench.systems import Cache, Plain
 from rag_core import Document, Hit, RagConfig, RagPipeline
 from rag_core.arithmetic import compute
 from rag_core.figures import figures_in
-from rag_core.loading import load_document
 from rag_core.records import Window
 from rag_core.scoring import numeric_match
 
@@ -111,8 +110,7 @@ def measure(data: Path, limit: int, plain: bool) -> dict[str, list[dict[str, str
         for number, (key, text) in enumerate(texts.items()):
             path = Path(folder) / f"{number}.txt"
             path.write_text(text, encoding="utf-8")
-            documents[key] = load_document(path, config.limits, name="report.txt")
-            rag.add_document(path, name="report.txt")
+            documents[key] = rag.add_document(path, name="report.txt")
         gold = [[whole(documents[row["relevant_ids"][0]])] for row in asked]
         found = {
             "own text": answers(asked, gold),
