@@ -103,6 +103,12 @@ Ordinary shares in issue | 1,204,000 | 1,180,500
 Dividends per share | $ 0.55 | $ 0.50
 """
 
+PROSE = """Revenue of the Brackley division was $4.1 million in 2018, $4.6 million in 2019 and $5.2 million in 2020.
+Interest expense was $310 thousand and $275 thousand for 2020 and 2019, respectively, and related fees were $12 thousand
+and $15 thousand, respectively. In 2020, we employed 410 engineers compared to 380 in 2019. The effective tax rate fell
+from 24.5% in 2019 to 22.0% in 2020. We opened 3 depots, and 40 people joined in 2020 after 12 in the years before.
+"""
+
 # Table, question, and the answer: None where nothing may be computed.
 QUESTIONS: list[tuple[str, str, str | None]] = [
     (INCOME, "What was the percentage change in revenue from 2021 to 2022?", "5.13%"),
@@ -183,6 +189,16 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (SHARES, "What was the change in ordinary shares in issue from 2021 to 2022?", "23,500"),
     (SHARES, "What was the increase in dividends per share in 2022?", "$0.05"),
     (SHARES, "What was the increase in total equity in 2022?", "$1,408 thousand"),
+    (PROSE, "What was the percentage change in revenue of the Brackley division from 2018 to 2020?", "26.83%"),
+    (PROSE, "What is the average revenue of the Brackley division from 2018 to 2020?", "$4.63 million"),
+    (PROSE, "What was the change in interest expense from 2019 to 2020?", "$35 thousand"),
+    (
+        PROSE,
+        "By how many percentage points did the effective tax rate fall from 2019 to 2020?",
+        "2.5 percentage points",
+    ),
+    (PROSE, "How many more engineers were employed in 2020 than in 2019?", "30"),
+    (PROSE, "What was the change in depots from 2019 to 2020?", None),
     (MARKDOWN, "What is the ratio of current assets to current liabilities in FY23?", "2"),
     (MARKDOWN, "What is the percentage change in non-current assets from FY22 to FY23?", "-1.59%"),
     (MARKDOWN, "What is the change in current assets from FY22 to FY23?", "USD 630 thousand"),

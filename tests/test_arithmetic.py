@@ -18,6 +18,7 @@ from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.periods import Period, find_periods
 from rag_core.citing import verify
 from rag_core.loading import load_document
+from rag_core.records import Table
 from rag_core.serialising import answer_dict
 from rag_core.terminal import print_answer_notes
 
@@ -228,6 +229,18 @@ def test_no_table_and_no_question_breaks_it(text: str, words: str) -> None:
     found = compute(f"What is the change in {words} from 2018 to 2019?", whole(text + "\nab | 2019 | 2018\nb | 1 | 2"))
     if found is not None:
         assert all(item.document.text[item.start : item.end] == item.text for item in found.operands)
+
+
+def test_a_row_deep_in_a_long_table_is_read_under_its_heads() -> None:
+    head = "Branch | 2022 | 2021"
+    rows = "\n".join(
+        f"Branch of {chr(97 + n // 676)}{chr(97 + n // 26 % 26)}{chr(97 + n % 26)} | {n} | 7" for n in range(3_000)
+    )
+    document = make_document(f"{head}\n{rows}", tables=(Table(0, len(head) + 1 + len(rows), 0, len(head)),))
+    start = document.text.index("Branch of dcb")
+    question = "What was the change in branch of dcb from 2021 to 2022?"
+    expected = 3 * 676 + 2 * 26 + 1 - 7
+    assert computed(question, [make_hit(document, start, start + 200)]).value == expected
 
 
 def test_a_huge_hostile_table_is_read_in_bounds() -> None:

@@ -19,8 +19,8 @@ from rag_core.tablecells import table_at
 
 __all__ = ["Cell", "Grid", "GridRow", "read_grids"]
 
-# A hostile or huge table is read in part: so many lines and cells to either side of the hit.
-_MOST_LINES = 400
+# A hostile or huge table is read in part: so many lines to either side of the hit, and cells of a line.
+_MOST_LINES = 200
 _MOST_CELLS = 60
 _MOST_GRIDS = 24
 _BEFORE_CHARACTERS = 1_500
@@ -122,13 +122,12 @@ def _run(document: Document, start: int, end: int) -> tuple[int, int]:
 
 
 def _capped(text: str, start: int, end: int, position: int) -> tuple[int, int]:
-    """Return the part of a marked table that is read: all of it, or its first lines where it is longer."""
-    place = start
-    for _ in range(2 * _MOST_LINES):
-        place = text.find("\n", place, end) + 1
-        if place == 0:
-            return start, end
-    return start, place - 1
+    """Return the part of a marked table that is read: all of it, or where it is longer its lines around `position`."""
+    first = last = position
+    for _ in range(_MOST_LINES):
+        first = max(start, text.rfind("\n", start, max(start, first - 1)) + 1)
+        last = _line_end(text, min(end, last + 1))
+    return first, min(end, last)
 
 
 def _line_end(text: str, position: int) -> int:
@@ -144,6 +143,10 @@ def _read(hit: Hit, rank: int, start: int, end: int) -> Grid:
     document = hit.document
     lines = [line for line in _lines(document.text, start, end) if line[2]]
     reader = _Reader()
+    table = table_at(document, start)
+    if table is not None and table.start < start:
+        # The heads of a table that is read in part.
+        lines = [*_lines(document.text, table.start, _line_end(document.text, table.start)), *lines]
     for line_start, line_end, cells in lines:
         reader.take(line_start, line_end, cells)
     before = document.text[max(0, start - _BEFORE_CHARACTERS) : start]

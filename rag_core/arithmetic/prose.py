@@ -1,4 +1,4 @@
-"""Sentences that give a figure for each of several periods, as series: "sales were $4.1 million in 2018 and $4.6 million in 2019".
+"""Sentences that give a figure for each of several periods, as series: "sales were $4.1m in 2018 and $4.6m in 2019".
 
 Read are three forms only, in which it is plain which figure belongs to which period: each figure followed by its own
 period; as many figures as periods, told to go together "respectively"; a figure of the period named before it, compared
@@ -59,14 +59,14 @@ def prose_series(hits: Sequence[Hit]) -> list[Series]:
     found: list[Series] = []
     seen: set[tuple[str, int]] = set()
     for rank, hit in enumerate(hits):
-        text = hit.document.text
+        text, far = hit.document.text, frozenset(words(hit.text))
         for number, (start, end) in enumerate(sentence_spans(text, hit.start, hit.end)[:_MOST_SENTENCES]):
             sentence = text[start:end]
             if " | " in sentence or len(sentence) > _LONGEST or (hit.document.id, start) in seen:
                 continue
             seen.add((hit.document.id, start))
             for label, pairs in _readings(sentence):
-                series = _series(hit, rank, number, start, end, label, pairs)
+                series = _series(hit, rank, number, start, end, label, pairs, far)
                 if series is not None:
                     found.append(series)
     return found
@@ -147,7 +147,14 @@ def _period(item: _Item) -> Period:
 
 
 def _series(
-    hit: Hit, rank: int, number: int, start: int, end: int, label: str, pairs: list[tuple[_Item, Period]]
+    hit: Hit,
+    rank: int,
+    number: int,
+    start: int,
+    end: int,
+    label: str,
+    pairs: list[tuple[_Item, Period]],
+    far: frozenset[str],
 ) -> Series | None:
     """Return the series of one reading, or None where its figures are not of one unit or its periods not different."""
     figures = [item.value for item, _ in pairs if isinstance(item.value, Figure)]
@@ -170,7 +177,7 @@ def _series(
         column=(),
         section=words(document.text[start:end]),
         near=frozenset(words(title)),
-        far=frozenset(words(hit.text)),
+        far=far,
         points=tuple(sorted(points, key=lambda point: point.period or Period(0))),
         unit=Unit("" if percent else currency, 0 if percent else scale, percent),
         table=(document.id, -1),

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
+from rag_core.arithmetic.columns import Column, read_columns
 from rag_core.arithmetic.figures import Figure
 from rag_core.arithmetic.grids import Grid, GridRow
-from rag_core.arithmetic.periods import Period, duration, find_periods, period_of, quarter_head, without_periods
+from rag_core.arithmetic.periods import Period, period_of, without_periods
 from rag_core.arithmetic.units import Unit, head_unit, is_unscaled, minor_currency, prose_unit
 from rag_core.arithmetic.wording import words
 from rag_core.records import Document
 
 __all__ = ["Point", "Series", "table_series"]
 
-# A column of these is compared with others already, or points elsewhere: its cells are no operands.
-_DERIVED = re.compile(
-    r"\b(?:change|changes|variance|var|increase|decrease|growth|movement|difference|better|worse|notes?|refs?|page)\b"
-    r"|[+-]\s?/\s?[+-]|\b(?:vs|versus)\b|^\s*[%Δ]\s*$|\bchg\b",
-    re.IGNORECASE,
-)
-_REFERENCE = re.compile(r"\b(?:see |refer to )?notes? \d+\b", re.IGNORECASE)
-# What heads say beside their period without telling two columns apart.
-_FILLER = re.compile(
-    r"\b(?:restated|reclassified|audited|unaudited|as (?:at|of|reported|adjusted|restated)|see|note|notes|ended|ending|end|year|"
-    r"years|fiscal|for|the|at|as|of|in|and|months|month|quarter|quarters|three|six|nine|twelve|period|periods|financial|on|"
-    r"million|millions|thousand|thousands|billion|billions|dollars|euros|usd|eur|gbp|rmb|chf|inr|m|mn|bn|us|consolidated)\b"
-    r"|\b5[23][\s-]weeks?\b|\b\d{1,2}[\s-]months?\b|\(\d{1,2}\)|[$€£¥₹'’‘*(),.:]",
-    re.IGNORECASE,
-)
+_MOST_ENTRIES = 6_000
 _BLANK_TOTAL = "Total"
 # Characters before a table that lead up to it, and those of the passage further off.
 _NEAR, _FAR = 300, 4_000
@@ -88,82 +75,67 @@ class _Entry:
     point: Point
     label: str
     own: tuple[str, ...]
-    column: str
+    column: Column
     sections: tuple[str, ...]
-    months: int
     unit: Unit
-    sign: str
-    shared: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What the entries of one series have in common; money, counts and percentages stand apart."""
+        column, percent = self.column, self.column.percent or self.point.figure.percent
+        return self.own, column.words, self.sections, column.months, column.currency, column.scale or 0, percent
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the text around a table says of its figures: the corner's unit, that of the lines before, of the passage."""
+
+    corner: tuple[str, int | None, bool]
+    before: tuple[str, int | None]
+    passage: tuple[str, int | None]
+    statements: tuple[str, str]
 
 
 def table_series(grid: Grid) -> list[Series]:
     """Return the series of a table: figures that differ in nothing but their period belong together."""
-    entries = list(_entries(grid))
     groups: dict[tuple[object, ...], list[_Entry]] = {}
-    for entry in entries:
-        key = (entry.own, words(entry.column), entry.sections, entry.months, entry.point.figure.percent, entry.sign)
-        groups.setdefault(key, []).append(entry)
+    for entry in islice(_entries(grid), _MOST_ENTRIES):
+        groups.setdefault(entry.key, []).append(entry)
     context = _context(grid)
     return [series for group in groups.values() for series in _split(grid, group, context)]
 
 
 def _entries(grid: Grid) -> Iterator[_Entry]:
     flows = _flow_years(grid)
+    before = prose_unit(grid.before)
+    passage = prose_unit(grid.hit.text) if before[1] is None else before
+    told = _Told(head_unit(grid.corner), before, passage, (grid.corner, grid.before))
+    # A table has few different lines of heads, and many rows under each.
+    known: dict[tuple[str, ...], tuple[Column, ...]] = {}
     for row in grid.rows:
-        sections = tuple(without_periods(text) for text in row.sections)
-        sections = tuple(text for text in sections if words(text))
+        columns = known.get(row.heads) or known.setdefault(row.heads, read_columns(row.heads))
+        sections = tuple(text for text in (without_periods(text) for text in row.sections) if words(text))
         above = [period for text in row.sections if (period := period_of([text]))]
         # Under a year, one in the label tells the row apart ("notes due 2025"); elsewhere it is the row's period.
-        yearly = any(period.year for period in above) or any(_has_year(head) for head in row.heads)
+        yearly = any(period.year for period in above) or any(column.yearly for column in columns)
         named = None if yearly else period_of([row.label])
         label = row.label or _BLANK_TOTAL
         own = words(without_periods(label)) if named else words(label)
-        apart = _told_by_period(row.heads)
-        for number, (cell, head) in enumerate(zip(row.cells, row.heads, strict=True)):
+        units = [head_unit(text) for text in (row.label, *reversed(row.sections))]
+        unscaled = any(is_unscaled(name, told.statements) for name in (row.label, *row.sections[-1:]))
+        scaled = any(column.scale is not None for column in columns)
+        for number, (cell, column) in enumerate(zip(row.cells, columns, strict=True)):
             figure = cell.figure
-            if number == 0 or figure is None or _is_derived(head):
+            if number == 0 or figure is None or column.derived:
                 continue
-            period = _period(head, above, named, flows.get(row.number))
+            period = _period(column.period, above, named, flows.get(row.number))
             point = Point(period, figure, cell.start, cell.end, row.start, row.end, row.number, number)
-            column = "" if quarter_head(head) else _FILLER.sub(" ", without_periods(head))
-            # Where the years tell the columns apart, what else stands above them is said of all.
-            shared, column = (column, "") if apart and _has_year(head) else ("", column)
-            unit = _unit(grid, row, figure, head)
-            yield _Entry(
-                point, label, own, " ".join(column.split()), sections, duration(head), unit, _sign(head, figure), shared
-            )
+            unit = _unit(row, figure, column, units, told, unscaled=unscaled, scaled=scaled)
+            yield _Entry(point, label, own, column, sections, unit)
 
 
-def _told_by_period(heads: Sequence[str]) -> bool:
-    """Tell whether the columns with a year all have different periods: then nothing else tells them apart."""
-    periods = [period_of([head]) for head in heads if _has_year(head) and not _is_compared(head)]
-    return len(periods) > 1 and None not in periods and len(set(periods)) == len(periods)
-
-
-def _has_year(text: str) -> bool:
-    return any(period.year for period, _, _ in find_periods(text))
-
-
-def _sign(head: str, figure: Figure) -> str:
-    """Return what tells a column of money from one of counts under the same period, where the heads say so."""
-    currency, scale, percent = head_unit(without_periods(head))
-    return f"{currency}{scale or ''}{'%' if percent or figure.percent else ''}"
-
-
-def _is_derived(head: str) -> bool:
-    plain = _REFERENCE.sub(" ", without_periods(head))
-    return _is_compared(head) or bool(_DERIVED.search(plain))
-
-
-def _is_compared(head: str) -> bool:
-    """Tell whether a column's head names two years, which its figures compare."""
-    return len({period.year for period, _, _ in find_periods(head) if period.year}) > 1
-
-
-def _period(head: str, above: list[Period], named: Period | None, flow: int | None) -> Period | None:
+def _period(own: Period | None, above: list[Period], named: Period | None, flow: int | None) -> Period | None:
     """Return the period of a cell: what its column, its section and its row say, the first that names a year leading."""
-    quarter = quarter_head(head)
-    own = Period(0, quarter) if quarter else period_of([head])
     parts = [part for part in (own, *reversed(above), named) if part is not None]
     if flow is not None and not any(part.year for part in parts):
         parts.append(Period(flow))
@@ -187,30 +159,35 @@ def _flow_years(grid: Grid) -> dict[int, int]:
     return flows
 
 
-def _unit(grid: Grid, row: GridRow, figure: Figure, head: str) -> Unit:
-    """Return what a cell counts: its own sign first, then its row, its column, the table's corner, the text before."""
-    sources = [head_unit(text) for text in (row.label, *reversed(row.sections), without_periods(head), grid.corner)]
-    told = prose_unit(grid.before)
-    inside = prose_unit(grid.hit.text) if told[1] is None else told
-    percent = figure.percent or sources[0][2] or _percent_head(head)
-    currency = next((name for name in (figure.currency, *(source[0] for source in sources), told[0]) if name), "")
-    if percent:
+def _unit(
+    row: GridRow,
+    figure: Figure,
+    column: Column,
+    units: list[tuple[str, int | None, bool]],
+    told: _Told,
+    *,
+    unscaled: bool,
+    scaled: bool,
+) -> Unit:
+    """Return what a cell counts: its own sign first, then its row, its column, the table's corner, the text before.
+
+    `units` are those of the row's label and sections; `scaled` says that some column's head names a scale.
+    """
+    if figure.percent or units[0][2] or column.percent:
         return Unit("", 0, True)
-    currency = minor_currency(row.label) or next((minor_currency(text) for text in row.sections[-1:]), "") or currency
-    scale = next((source[1] for source in sources if source[1] is not None), None)
-    if scale is None and any(head_unit(other)[1] is not None for other in row.heads):
+    minor = minor_currency(row.label) or next((minor_currency(text) for text in row.sections[-1:]), "")
+    names = (minor, figure.currency, *(unit[0] for unit in units), column.currency)
+    scales = (*(unit[1] for unit in units), column.scale, told.corner[1])
+    scale = next((known for known in scales if known is not None), None)
+    if scale is None and scaled:
         # Where other columns say in what they count, this one counts in ones.
-        scale = 0
-        currency = figure.currency or sources[0][0] or head_unit(without_periods(head))[0]
-    stated = scale if scale is not None else told[1] if told[1] is not None else inside[1]
-    names = (row.label, without_periods(head), *row.sections[-1:])
-    if any(is_unscaled(name, (grid.corner, grid.before)) for name in names):
-        stated = sources[0][1] or 0
-    return Unit(currency, figure.scale or stated or 0)
-
-
-def _percent_head(head: str) -> bool:
-    return head_unit(head)[2] and not re.search(r"\d\s*%", head)
+        return Unit(next((name for name in names if name), ""), figure.scale)
+    if scale is None:
+        scale = told.before[1] if told.before[1] is not None else told.passage[1]
+    if unscaled or column.unscaled:
+        scale = units[0][1]
+    currency = next((name for name in (*names, told.corner[0], told.before[0]) if name), "")
+    return Unit(currency, figure.scale or scale or 0)
 
 
 def _context(grid: Grid) -> tuple[frozenset[str], frozenset[str]]:
@@ -252,15 +229,15 @@ def _series(grid: Grid, entries: Iterable[_Entry], context: _Context) -> Series:
         document=grid.document,
         label=first.label,
         own=first.own,
-        column=words(first.column),
-        section=tuple(word for text in (*first.sections, first.shared, grid.corner) for word in words(text)),
+        column=first.column.words,
+        section=tuple(word for text in (*first.sections, first.column.shared, grid.corner) for word in words(text)),
         near=context[0],
         far=context[1],
         points=tuple(entry.point for entry in entries),
         unit=first.unit,
         table=(grid.document.id, grid.start),
         rank=grid.rank,
-        months=first.months,
-        head=first.column,
+        months=first.column.months,
+        head=first.column.name,
         under=" ".join(first.sections),
     )
