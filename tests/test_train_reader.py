@@ -1,0 +1,220 @@
+"""Reading data and reader training: what the rows promise, and a tiny encoder that learns a handful of them."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rag_core.reader import base_digest, unpacked
+from train.encoding import PASSAGE_BREAK, Encoder
+from train.errors import DataError
+from train.reader.build import NO_ANSWER
+from train.reader.build import main as build
+from train.reader.cloze import cloze_examples
+from train.reader.examples import compose, held_out, occurrences, report_examples
+from train.reader.network import build_network, span_loss, span_scores
+from train.reader.packing import packed
+from train.reader.pairs import batch_of, encode_pairs
+from train.reader.paragraphs import Paragraph, Question, load_paragraphs
+from train.reader.train import base_encoder, save_network
+from train.rows import Row, read_rows
+
+
+@pytest.fixture(scope="module")
+def paragraphs() -> list[Paragraph]:
+    return load_paragraphs()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(base_encoder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def test_the_paragraphs_are_many_varied_and_unlike_each_other(paragraphs: list[Paragraph]) -> None:
+    questions = [question for paragraph in paragraphs for question in paragraph.questions]
+    unanswerable = sum(not question.answer for question in questions)
+    assert len(paragraphs) >= 300
+    assert len({paragraph.topic for paragraph in paragraphs}) >= 10
+    assert len({paragraph.text for paragraph in paragraphs}) == len(paragraphs)
+    assert 0.2 < unanswerable / len(questions) < 0.35
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("A text.\nQ Who? | nobody", "does not stand in the text"),
+        ("A text.\nWho? | text", "is not `Q question"),
+        ("A text.\nQ Who? text", "is not `Q question"),
+        ("A text.", "has no questions"),
+    ],
+)
+def test_a_wrong_paragraph_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "one.txt").write_text(f"Good text.\nQ What? | text\n\n{content}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=message) as raised:
+        load_paragraphs(tmp_path)
+    assert "one.txt, paragraph 2" in str(raised.value)
+
+
+def test_a_folder_without_paragraphs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no paragraphs"):
+        load_paragraphs(tmp_path)
+
+
+def test_answers_stand_whole_in_their_passages(paragraphs: list[Paragraph]) -> None:
+    chance = random.Random(1)
+    examples = compose(paragraphs, chance) + report_examples(300, chance) + cloze_examples(paragraphs, chance)
+    for example in examples:
+        if example.answer:
+            assert occurrences("\n\n".join(example.passages), example.answer), example.question
+    assert sum(not example.answer for example in examples) > len(examples) / 6
+
+
+def test_near_misses_are_made_about_another_name_or_year() -> None:
+    asked = Question("When was the Bank of Lethe founded in 1857?", "1857")
+    paragraph = Paragraph("t", "The Bank of Lethe was founded in 1857.", (asked,))
+    other = Paragraph("t", "A text.", (Question("Who ran the Union of Cooks?", ""),))
+    made = {
+        example.question
+        for seed in range(40)
+        for example in compose([paragraph, other], random.Random(seed))
+        if not example.answer and paragraph.text in example.passages and "founded" in example.question
+    }
+    assert made
+    assert all("1857" not in question for question in made)
+
+
+def test_held_out_paragraphs_are_not_trained_on(paragraphs: list[Paragraph]) -> None:
+    trained, held = held_out(paragraphs)
+    assert len(trained) + len(held) == len(paragraphs)
+    assert not {paragraph.text for paragraph in trained} & {paragraph.text for paragraph in held}
+    assert len(held) >= 30
+
+
+def test_a_figure_is_no_part_of_a_larger_one() -> None:
+    assert occurrences("5 of 1,500.5 and 15 or 5,000; 5.", "5") == [0, 30]
+    assert occurrences("(12) | 12 | 112", "12") == [1, 7]
+
+
+def test_the_same_seed_gives_the_same_reports() -> None:
+    assert report_examples(50, random.Random(4)) == report_examples(50, random.Random(4))
+    assert report_examples(50, random.Random(4)) != report_examples(50, random.Random(5))
+
+
+def test_built_rows_train_the_generator_under_the_served_prompt(tmp_path: Path) -> None:
+    from train_models import embedded_folder
+
+    assert build([str(tmp_path), "--variants", "1", "--reports", "40"]) == 0
+    rows = read_rows(str(tmp_path / "train.jsonl"))
+    assert any(row.answer == NO_ANSWER for row in rows)
+    several = next(row for row in rows if PASSAGE_BREAK in row.context and row.answer != NO_ANSWER)
+    prompt = Encoder(embedded_folder(), "SmolLM2-135M-Instruct").messages(several)[-1].content
+    assert "[1] " in prompt
+    assert "[2] " in prompt
+    assert several.answer in prompt
+    judged = [json.loads(line) for line in (tmp_path / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
+    seen = {(row.question, row.context) for row in rows}
+    assert not any((row["instruction"], row["input"]) in seen for row in judged[:-200])
+
+
+def test_one_passage_is_encoded_as_before() -> None:
+    from train_models import embedded_folder
+
+    encoder = Encoder(embedded_folder(), "SmolLM2-135M-Instruct")
+    content = encoder.messages(Row("What was revenue?", "Revenue was 5.", "5"))[-1].content
+    assert content.count("<passage-") == 1
+    assert "[1] document, page 1" in content
+
+
+def test_pairs_point_at_their_answers(paragraphs: list[Paragraph], tokenizer: Any) -> None:
+    examples = [example for example in compose(paragraphs[:40], random.Random(2)) if example.answer]
+    pairs = encode_pairs(examples, tokenizer)
+    assert len(pairs) > len(examples) * 0.9
+    by_question = {example.question: example.answer for example in examples}
+    for pair in pairs[:60]:
+        question = tokenizer.decode(list(pair.ids[: pair.second]))
+        answers = {
+            answer.lower().replace(" ", "") for asked, answer in by_question.items()
+            if asked.lower().replace(" ", "")[:20] == question.replace(" ", "")[:20]
+        }  # fmt: skip
+        found = {tokenizer.decode(list(pair.ids[first : last + 1])).replace(" ", "") for first, last in pair.spans}
+        assert answers & found or any(letter >= "à" for answer in answers for letter in answer)
+
+
+def test_packing_keeps_a_change_within_half_a_step() -> None:
+    torch.manual_seed(0)
+    change = torch.randn(6, 128) * torch.rand(6, 1)
+    change[2] = 0
+    numbers, scales = packed(change)
+    back = unpacked({"w.numbers": numbers, "w.scales": scales})["w"]
+    assert back.shape == change.shape
+    assert float((back - change).norm() / change.norm()) < 0.12
+    assert not bool(back[2].any())
+
+
+def tiny_encoder(folder: Path) -> Path:
+    from transformers import BertConfig, BertModel
+
+    folder.mkdir()
+    shutil.copy(base_encoder() / "tokenizer.json", folder / "tokenizer.json")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertModel(
+            BertConfig(
+                hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
+                hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+            ),
+            add_pooling_layer=False,
+        )  # fmt: skip
+    model.save_pretrained(str(folder))
+    return folder
+
+
+def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
+    tmp_path: Path, paragraphs: list[Paragraph], tokenizer: Any
+) -> None:
+    folder = tiny_encoder(tmp_path / "tiny")
+    texts = [Paragraph(p.topic, p.text[:160], ()) for p in paragraphs[:3]]
+    examples = cloze_examples(texts, random.Random(0))[:5]
+    unanswerable = [type(example)(example.question, (texts[-1].text,), "") for example in examples[:1]]
+    pairs = encode_pairs([*examples, *unanswerable], tokenizer)
+    batch = batch_of(pairs, torch.device("cpu"))
+    torch.manual_seed(0)
+    network = build_network(folder, torch.device("cpu"))
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=3e-3)
+    before = float(span_loss(span_scores(network, batch), batch).detach())
+    for _ in range(60):
+        loss = span_loss(span_scores(network, batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    scores = span_scores(network.eval(), batch)
+    assert float(span_loss(scores, batch).detach()) < 0.2 < before
+    starts = scores[..., 0].argmax(dim=1).tolist()
+    assert all(
+        start in [first for first, _ in pair.spans or ((0, 0),)] for start, pair in zip(starts, pairs, strict=True)
+    )
+
+    save_network(network, tmp_path / "reader.safetensors", folder)
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    base = load_file(folder / "model.safetensors")
+    with safe_open(str(tmp_path / "reader.safetensors"), framework="pt") as file:
+        assert file.metadata()["base"] == base_digest(base)
+    changes = unpacked(load_file(str(tmp_path / "reader.safetensors")))
+    assert not any("embeddings" in name for name in changes)
+    name = "encoder.layer.0.intermediate.dense.weight"
+    wanted = network["encoder"].state_dict()[name] - base[name]
+    assert float((changes[name] - wanted).norm() / wanted.norm()) < 0.15
+    assert torch.equal(changes["head.weight"], network["head"].weight.detach())

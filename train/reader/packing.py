@@ -1,0 +1,58 @@
+"""What training changed, in 4 bits a weight: blocks of 64 inputs share a scale, chosen for the least error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_core.reader import BLOCK, base_digest
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["packed", "save_reader"]
+
+# Largest number of a block over its scale; small ones clip the outliers, large ones round coarsely.
+_RANGES = (6.0, 6.5, 7.0, 7.5, 8.0)
+
+
+def packed(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return numbers, uint8 (outputs, inputs / 2), two a byte, and scales, float16 (outputs, inputs / 64)."""
+    import torch
+
+    blocks = change.float().reshape(len(change), -1, BLOCK)
+    best: torch.Tensor | None = None
+    for span in _RANGES:
+        scale = (blocks.abs().amax(dim=2, keepdim=True) / span).half().float().clamp_min(2.0**-24)
+        rounded = (blocks / scale).round().clamp(-8, 7)
+        error = ((rounded * scale - blocks) ** 2).sum(dim=2, keepdim=True)
+        if best is None:
+            best, scales, numbers = error, scale, rounded
+        else:
+            better = error < best
+            best = torch.where(better, error, best)
+            scales, numbers = torch.where(better, scale, scales), torch.where(better, rounded, numbers)
+    whole = (numbers + 8).to(torch.uint8).reshape(len(change), -1)
+    return (whole[:, 0::2] | (whole[:, 1::2] << 4)).contiguous(), scales.squeeze(2).half().contiguous()
+
+
+def save_reader(trained: dict[str, torch.Tensor], base: dict[str, torch.Tensor], path: Path) -> None:
+    """Write the difference of `trained` from `base` and the head (`head.weight`, `head.bias`) as `rag_core.reader` reads it.
+
+    Names are those of the base; tensors that did not change are left out.
+    """
+    from safetensors.torch import save_file
+
+    stored = {}
+    for name, tensor in trained.items():
+        if name.startswith("head."):
+            stored[name] = tensor.float().contiguous()
+            continue
+        change = tensor.float() - base[name].float()
+        if not bool(change.any()):
+            continue
+        if change.ndim == 2 and change.shape[1] % BLOCK == 0:
+            stored[f"{name}.numbers"], stored[f"{name}.scales"] = packed(change)
+        else:
+            stored[name] = change.half().contiguous()
+    save_file(stored, str(path), metadata={"format": "pt", "base": base_digest(base)})

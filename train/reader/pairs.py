@@ -1,0 +1,85 @@
+"""Reading examples to token ids of question and passage, and to the tokens where answers start and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from train.reader.examples import ReadingExample, occurrences
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+__all__ = ["MAX_TOKENS", "Batch", "Pair", "batch_of", "encode_pairs"]
+
+MAX_TOKENS = 384
+# Places of one answer in its passage that count as right.
+_MOST_PLACES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Ids with their special tokens; segment 1 starts at `second`. `spans` are (first, last) tokens, none: no answer."""
+
+    ids: tuple[int, ...]
+    second: int
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tensors (rows, tokens): `ids`, `segments`, `mask`; (rows, places): `starts`, `ends`, and `places`, 0 or -1e4."""
+
+    ids: torch.Tensor
+    segments: torch.Tensor
+    mask: torch.Tensor
+    starts: torch.Tensor
+    ends: torch.Tensor
+    places: torch.Tensor
+
+
+def encode_pairs(examples: Iterable[ReadingExample], tokenizer: Tokenizer) -> list[Pair]:
+    """Return the examples as pairs; passages stand one after the other, and what is over 384 tokens is cut.
+
+    An example whose answer is cut off is left out.
+    """
+    pairs = []
+    for example in examples:
+        text = "\n\n".join(example.passages)
+        read = tokenizer.encode(example.question, text)
+        second = read.type_ids.index(1)
+        spans = _spans(text, example.answer, read.offsets, second, min(len(read.ids), MAX_TOKENS) - 1)
+        ids = read.ids if len(read.ids) <= MAX_TOKENS else [*read.ids[: MAX_TOKENS - 1], read.ids[-1]]
+        if bool(spans) == bool(example.answer):
+            pairs.append(Pair(tuple(ids), second, tuple(spans[:_MOST_PLACES])))
+    return pairs
+
+
+def _spans(text: str, answer: str, offsets: list[tuple[int, int]], second: int, end: int) -> list[tuple[int, int]]:
+    found = []
+    for start in occurrences(text, answer) if answer else []:
+        stop = start + len(answer)
+        inside = [place for place in range(second, end) if offsets[place][1] > start and offsets[place][0] < stop]
+        if inside and offsets[inside[-1]][1] >= stop:
+            found.append((inside[0], inside[-1]))
+    return found
+
+
+def batch_of(pairs: list[Pair], device: torch.device) -> Batch:
+    """Return pairs as one batch, padded with zeros to a multiple of 16. No answer is the span of the first token."""
+    import torch
+
+    width = -(-max(len(pair.ids) for pair in pairs) // 16) * 16
+    ids, segments, mask = (torch.zeros(len(pairs), width, dtype=torch.long) for _ in range(3))
+    most = max(1, *(len(pair.spans) for pair in pairs))
+    starts, ends = (torch.zeros(len(pairs), most, dtype=torch.long) for _ in range(2))
+    places = torch.full((len(pairs), most), -1e4)
+    for row, pair in enumerate(pairs):
+        ids[row, : len(pair.ids)] = torch.tensor(pair.ids)
+        segments[row, pair.second : len(pair.ids)] = 1
+        mask[row, : len(pair.ids)] = 1
+        for number, (first, last) in enumerate(pair.spans or ((0, 0),)):
+            starts[row, number], ends[row, number], places[row, number] = first, last, 0.0
+    return Batch(*(tensor.to(device) for tensor in (ids, segments, mask, starts, ends, places)))
