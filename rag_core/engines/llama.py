@@ -32,7 +32,10 @@ _CACHE_STEP = 1_024
 
 @dataclass(frozen=True, slots=True)
 class LlamaSettings:
-    """The shape of a model. `heads` share `key_value_heads`; sizes count float32 numbers."""
+    """The shape of a model. `heads` share `key_value_heads`; sizes count numbers.
+
+    `window`: how many tokens back attention reaches (Mistral's sliding window), None where it reaches all.
+    """
 
     layers: int
     hidden: int
@@ -45,14 +48,19 @@ class LlamaSettings:
     rope_theta: float
     tied: bool
     context_tokens: int
+    window: int | None = None
 
 
-def read_settings(folder: Path) -> LlamaSettings | None:
-    """Return the settings of the model in `folder`, None where this forward pass would not be exactly that model."""
+def read_settings(folder: Path, *, windowed: bool = False) -> LlamaSettings | None:
+    """Return the settings of the model in `folder`, None where a plain forward pass would not be exactly that model.
+
+    `windowed`: take models with a sliding window too.
+    """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     generation = folder / "generation_config.json"
     sampling = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
-    if not _plain(config) or not _greedy(sampling) or not any(folder.glob("*.safetensors")):
+    window = _window(config)
+    if not _plain(config) or not _greedy(sampling) or (window is not None and not windowed) or not any(folder.glob("*.safetensors")):
         return None
     heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
     rope = config.get("rope_parameters") or {}
@@ -68,6 +76,7 @@ def read_settings(folder: Path) -> LlamaSettings | None:
         rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0),
         tied=bool(config.get("tie_word_embeddings", False)),
         context_tokens=int(config.get("max_position_embeddings", 2_048)),
+        window=window,
     )
     # Tiles are of 32 by 32; every model in use has such sizes.
     sizes = (settings.hidden, settings.head_size, settings.feed_forward)
@@ -77,7 +86,6 @@ def read_settings(folder: Path) -> LlamaSettings | None:
 def _plain(config: dict[str, Any]) -> bool:
     """Whether nothing in the config asks for more than this module computes."""
     rope = {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
-    window = config.get("sliding_window")
     return (
         config.get("model_type") in ("llama", "mistral")
         and config.get("hidden_act", "silu") == "silu"
@@ -86,8 +94,13 @@ def _plain(config: dict[str, Any]) -> bool:
         and not config.get("quantization_config")
         and rope.get("rope_type", rope.get("type", "default")) == "default"
         and float(rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) == 1.0
-        and (window is None or int(window) >= int(config.get("max_position_embeddings", 2_048)))
     )
+
+
+def _window(config: dict[str, Any]) -> int | None:
+    """Return the sliding window, None where there is none or it is as long as the context."""
+    window = config.get("sliding_window")
+    return None if window is None or int(window) >= int(config.get("max_position_embeddings", 2_048)) else int(window)
 
 
 def _greedy(sampling: dict[str, Any]) -> bool:

@@ -1,0 +1,278 @@
+"""The forward pass's kernels for NVIDIA cards from Ampere on (Tillet et al. 2019, Triton), recorded in CUDA graphs.
+
+Decoding reads every weight once a token, so its speed is that of the memory, and what costs beside is the number of
+kernels. Norms, gates and residuals therefore run inside the products. Up to ROWS rows share one read of the weights, and
+a row's numbers never depend on how many there are: checking a draft gives the same tokens as one token at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+__all__ = ["PART", "ROWS", "attend", "gate_wide", "join", "multiply", "normalise", "rotate", "unpack"]
+
+# Rows of one narrow product: the least that the tensor cores multiply.
+ROWS = 16
+# Positions of a chat that one program of `attend` reads.
+PART = 128
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _inverse_root(x: Any, rows: Any, inputs: Any, epsilon: Any, WIDTH: tl.constexpr, TALL: tl.constexpr) -> Any:
+    """1 / root mean square of each row of x: (TALL)."""
+    row, column = tl.arange(0, TALL), tl.arange(0, WIDTH)
+    total = tl.zeros((TALL,), tl.float32)
+    for start in range(0, inputs, WIDTH):
+        place = row[:, None] * inputs + start + column[None, :]
+        part = tl.load(x + place, mask=row[:, None] < rows, other=0.0).to(tl.float32)
+        total += tl.sum(part * part, 1)
+    return tl.rsqrt(total / inputs + epsilon)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _inputs(
+    x: Any, norm: Any, inverse: Any, start: Any, rows: Any, inputs: Any,
+    NORM: tl.constexpr, WIDTH: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
+) -> Any:  # fmt: skip
+    """WIDTH columns of x from `start` on, normalised if there is a norm: (TALL, WIDTH)."""
+    row, column = tl.arange(0, TALL), start + tl.arange(0, WIDTH)
+    mask = row[:, None] < rows
+    if not EVEN:
+        mask = mask & (column[None, :] < inputs)
+    part = tl.load(x + row[:, None] * inputs + column[None, :], mask=mask, other=0.0)
+    if NORM:
+        weight = tl.load(norm + column) if EVEN else tl.load(norm + column, mask=column < inputs, other=0.0)
+        scaled = (part.to(tl.float32) * inverse[:, None]).to(part.dtype)
+        part = (scaled.to(tl.float32) * weight.to(tl.float32)[None, :]).to(part.dtype)
+    return part
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _packed_product(
+    x: Any, norm: Any, inverse: Any, words: Any, scale: Any, offset: Any, output: Any, rows: Any, outputs: Any,
+    inputs: Any, spans: Any, NORM: tl.constexpr, WIDE: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
+    STAGES: tl.constexpr,
+) -> Any:  # fmt: skip
+    """x times four-bit rows `output` (WIDE) of a matrix: (TALL, WIDE) float32."""
+    total = tl.zeros((TALL, WIDE), tl.float32)
+    word = tl.arange(0, 32)
+    for span in tl.range(0, spans, num_stages=STAGES):
+        bits = tl.load(words + output[:, None] * (spans * 32) + span * 32 + word[None, :])
+        for group in tl.static_range(8):
+            part = _inputs(x, norm, inverse, span * 256 + group * 32, rows, inputs, NORM, 32, TALL, EVEN)
+            nibble = (bits >> (4 * group)) & 15
+            # The bits of 128 + n in bfloat16, of 1024 + n in float16: no conversion, and the rest is in the offset.
+            if part.dtype == tl.bfloat16:
+                weight = (nibble | 0x4300).to(tl.int16).to(tl.bfloat16, bitcast=True)
+                base = 128.0
+            else:
+                weight = (nibble | 0x6400).to(tl.int16).to(tl.float16, bitcast=True)
+                base = 1024.0
+            place = (span * 8 + group) * outputs + output
+            by = tl.load(scale + place).to(tl.float32)
+            plus = tl.load(offset + place).to(tl.float32) - base * by
+            total += tl.dot(part, tl.trans(weight)) * by[None, :] + tl.sum(part.to(tl.float32), 1)[:, None] * plus[None, :]
+    return total
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def multiply(
+    x: Any, norm: Any, weights: Any, scale: Any, offset: Any, residual: Any, y: Any, rows: Any, outputs: Any,
+    inputs: Any, spans: Any, epsilon: Any,
+    NORM: tl.constexpr, RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr,
+    WIDE: tl.constexpr, DEEP: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
+) -> None:  # fmt: skip
+    """y (rows, outputs) = norm(x) times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
+
+    Under GATED, `outputs` counts those of the matrix and y has half of them.
+    """
+    row = tl.arange(0, TALL)
+    made = outputs // 2 if GATED else outputs
+    place = tl.program_id(0) * WIDE + tl.arange(0, WIDE)
+    # Rows past the end read the last one again and are not stored.
+    output = tl.minimum(place, made - 1)
+    inverse = tl.full((TALL,), 1.0, tl.float32)
+    if NORM:
+        inverse = _inverse_root(x, rows, inputs, epsilon, DEEP, TALL)
+    if PACKED:
+        total = _packed_product(
+            x, norm, inverse, weights, scale, offset, output, rows, outputs, inputs, spans, NORM, WIDE, TALL, EVEN, STAGES
+        )  # fmt: skip
+        if GATED:
+            other = _packed_product(
+                x, norm, inverse, weights, scale, offset, output + made, rows, outputs, inputs, spans, NORM, WIDE, TALL,
+                EVEN, STAGES,
+            )  # fmt: skip
+    else:
+        total = tl.zeros((TALL, WIDE), tl.float32)
+        other = tl.zeros((TALL, WIDE), tl.float32)
+        column = tl.arange(0, DEEP)
+        for start in tl.range(0, inputs, DEEP, num_stages=STAGES):
+            part = _inputs(x, norm, inverse, start, rows, inputs, NORM, DEEP, TALL, True)
+            at = weights + output[:, None] * inputs + start + column[None, :]
+            total = tl.dot(part, tl.trans(tl.load(at)), total)
+            if GATED:
+                other = tl.dot(part, tl.trans(tl.load(at + made * inputs)), other)
+    kind = y.dtype.element_ty
+    if GATED:
+        gate = total.to(kind).to(tl.float32)
+        gate = (gate / (1.0 + tl.exp(-gate))).to(kind).to(tl.float32)
+        total = gate * other.to(kind).to(tl.float32)
+    to = row[:, None] * made + place[None, :]
+    mask = (row[:, None] < rows) & (place[None, :] < made)
+    if RESIDUAL:
+        total = total.to(kind).to(tl.float32) + tl.load(residual + to, mask=mask, other=0.0).to(tl.float32)
+    tl.store(y + to, total.to(kind), mask=mask)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def rotate(
+    qkv: Any, keys: Any, values: Any, cosine: Any, sine: Any, slots: Any, positions: Any, length: Any,
+    HEADS: tl.constexpr, KEPT: tl.constexpr, HEAD: tl.constexpr, SHARE: tl.constexpr,
+) -> None:  # fmt: skip
+    """Rotate SHARE heads of a row: queries in place, keys into the cache; values go there as they are."""
+    row = tl.program_id(0)
+    position = tl.load(positions + row)
+    if position >= 0:
+        slot = tl.load(slots + row)
+        half = tl.arange(0, HEAD // 2)[None, :]
+        head = tl.program_id(1) * SHARE + tl.arange(0, SHARE)[:, None]
+        there = head < HEADS + 2 * KEPT
+        at = qkv + row.to(tl.int64) * ((HEADS + 2 * KEPT) * HEAD) + head * HEAD + half
+        first = tl.load(at, mask=there, other=0.0)
+        second = tl.load(at + HEAD // 2, mask=there, other=0.0)
+        kind = first.dtype
+        by, across = tl.load(cosine + position * (HEAD // 2) + half), tl.load(sine + position * (HEAD // 2) + half)
+        by, across = by.to(tl.float32), across.to(tl.float32)
+        # Rounded where `transformers` rounds.
+        turned = (first.to(tl.float32) * by).to(kind).to(tl.float32) - (second.to(tl.float32) * across).to(kind).to(tl.float32)
+        later = (second.to(tl.float32) * by).to(kind).to(tl.float32) + (first.to(tl.float32) * across).to(kind).to(tl.float32)
+        turned, later = turned.to(kind), later.to(kind)
+        asks = head < HEADS
+        tl.store(at, turned, mask=asks)
+        tl.store(at + HEAD // 2, later, mask=asks)
+        is_key = (head >= HEADS) & (head < HEADS + KEPT)
+        to = (slot.to(tl.int64) * KEPT + head - HEADS) * length * HEAD + position * HEAD + half
+        tl.store(keys + to, turned, mask=is_key)
+        tl.store(keys + to + HEAD // 2, later, mask=is_key)
+        is_value = (head >= HEADS + KEPT) & there
+        to = (slot.to(tl.int64) * KEPT + head - HEADS - KEPT) * length * HEAD + position * HEAD + half
+        tl.store(values + to, first, mask=is_value)
+        tl.store(values + to + HEAD // 2, second, mask=is_value)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def attend(
+    qkv: Any, keys: Any, values: Any, slots: Any, positions: Any, found: Any, tops: Any, sums: Any, length: Any, factor: Any,
+    window: Any, parts: Any,
+    HEADS: tl.constexpr, KEPT: tl.constexpr, HEAD: tl.constexpr, TALL: tl.constexpr, PART_: tl.constexpr,
+) -> None:  # fmt: skip
+    """Attention of one row to PART positions for the heads that share keys: unnormalised sums, tops and totals.
+
+    `found` (rows, heads, parts, head), `tops` and `sums` (rows, heads, parts) are float32; parts behind the row's
+    position are not written (flash decoding: Dao et al. 2023, crfm.stanford.edu/2023/10/12/flashdecoding.html).
+    """
+    row, kept, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    position = tl.load(positions + row)
+    if part * PART_ <= position:
+        sharing: tl.constexpr = HEADS // KEPT
+        slot = tl.load(slots + row)
+        number, width, place = tl.arange(0, TALL), tl.arange(0, HEAD), part * PART_ + tl.arange(0, PART_)
+        head = kept * sharing + number
+        real = number < sharing
+        asked = tl.load(
+            qkv + row * ((HEADS + 2 * KEPT) * HEAD) + head[:, None] * HEAD + width[None, :], mask=real[:, None], other=0.0
+        )
+        at = (slot.to(tl.int64) * KEPT + kept) * length * HEAD + place[:, None] * HEAD + width[None, :]
+        inside = place < length
+        key = tl.load(keys + at, mask=inside[:, None], other=0.0)
+        value = tl.load(values + at, mask=inside[:, None], other=0.0)
+        seen = (place <= position) & (place > position - window)
+        score = tl.where(seen[None, :], tl.dot(asked, tl.trans(key)) * factor, -1e30)
+        top = tl.max(score, 1)
+        weight = tl.where(seen[None, :], tl.exp(score - top[:, None]), 0.0)
+        out = tl.dot(weight.to(value.dtype), value)
+        to = (row * HEADS + head) * parts + part
+        tl.store(tops + to, top, mask=real)
+        tl.store(sums + to, tl.sum(weight, 1), mask=real)
+        tl.store(found + to[:, None] * HEAD + width[None, :], out, mask=real[:, None])
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def join(
+    found: Any, tops: Any, sums: Any, positions: Any, y: Any, parts: Any,
+    HEADS: tl.constexpr, HEAD: tl.constexpr, TOGETHER: tl.constexpr, PART_: tl.constexpr,
+) -> None:  # fmt: skip
+    """y (rows, heads * head) = the attention of which `attend` left the parts."""
+    row, head = tl.program_id(0), tl.program_id(1)
+    # A row that only fills up has no parts; it gets zeros.
+    used = (tl.load(positions + row) + PART_) // PART_
+    part, width = tl.arange(0, TOGETHER), tl.arange(0, HEAD)
+    start = (row * HEADS + head) * parts
+    top = -1e30
+    total = 0.0
+    out = tl.zeros((HEAD,), tl.float32)
+    for first in range(0, used, TOGETHER):
+        inside = first + part < used
+        highest = tl.load(tops + start + first + part, mask=inside, other=-1e30)
+        new = tl.maximum(top, tl.max(highest, 0))
+        weight = tl.where(inside, tl.exp(highest - new), 0.0)
+        add = tl.load(sums + start + first + part, mask=inside, other=0.0)
+        piece = tl.load(
+            found + (start + first + part)[:, None] * HEAD + width[None, :], mask=inside[:, None], other=0.0
+        )
+        out = out * tl.exp(top - new) + tl.sum(piece * weight[:, None], 0)
+        total = total * tl.exp(top - new) + tl.sum(add * weight, 0)
+        top = new
+    whole = out / tl.maximum(total, 1e-30)
+    tl.store(y + (row * HEADS + head) * HEAD + width, whole.to(y.dtype.element_ty))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def normalise(x: Any, weight: Any, y: Any, inputs: Any, epsilon: Any, WIDTH: tl.constexpr) -> None:
+    """y (rows, inputs) = the root-mean-square norm of x, one row a program; WIDTH is a power of 2 from `inputs` on."""
+    row, column = tl.program_id(0).to(tl.int64), tl.arange(0, WIDTH)
+    mask = column < inputs
+    whole = tl.load(x + row * inputs + column, mask=mask, other=0.0).to(tl.float32)
+    scaled = (whole * tl.rsqrt(tl.sum(whole * whole, 0) / inputs + epsilon)).to(y.dtype.element_ty)
+    by = tl.load(weight + column, mask=mask, other=0.0).to(tl.float32)
+    tl.store(y + row * inputs + column, (scaled.to(tl.float32) * by).to(y.dtype.element_ty), mask=mask)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def gate_wide(both: Any, y: Any, half: Any, WIDTH: tl.constexpr) -> None:
+    """y (rows, half) = silu of the first half of each row of `both`, times the second."""
+    row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    mask = column < half
+    gate = tl.load(both + row * 2 * half + column, mask=mask, other=0.0).to(tl.float32)
+    up = tl.load(both + row * 2 * half + half + column, mask=mask, other=0.0).to(tl.float32)
+    kind = y.dtype.element_ty
+    gate = (gate / (1.0 + tl.exp(-gate))).to(kind).to(tl.float32)
+    tl.store(y + row * half + column, (gate * up).to(kind), mask=mask)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def unpack(
+    words: Any, scale: Any, offset: Any, y: Any, outputs: Any, inputs: Any, spans: Any, WIDE: tl.constexpr
+) -> None:
+    """y (outputs, inputs) = the whole weights of a four-bit matrix, WIDE rows and one span a program."""
+    output, span = tl.program_id(0) * WIDE + tl.arange(0, WIDE), tl.program_id(1)
+    there = output < outputs
+    word = tl.arange(0, 32)
+    bits = tl.load(
+        words + output[:, None].to(tl.int64) * (spans * 32) + span * 32 + word[None, :], mask=there[:, None], other=0
+    )
+    for group in tl.static_range(8):
+        place = (span * 8 + group) * outputs + output
+        by = tl.load(scale + place, mask=there, other=0.0).to(tl.float32)
+        plus = tl.load(offset + place, mask=there, other=0.0).to(tl.float32)
+        whole = ((bits >> (4 * group)) & 15).to(tl.float32) * by[:, None] + plus[:, None]
+        column = span * 256 + group * 32 + word
+        tl.store(
+            y + output[:, None].to(tl.int64) * inputs + column[None, :],
+            whole.to(y.dtype.element_ty),
+            mask=there[:, None] & (column[None, :] < inputs),
+        )

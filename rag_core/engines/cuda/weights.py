@@ -1,0 +1,161 @@
+"""The weights of a Llama-type model on one device: matrices that read the same input merged, four bits if asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rag_core.engines.cuda.loading import TensorFiles
+from rag_core.engines.llama import LlamaSettings
+
+__all__ = ["GROUP", "SPAN", "Layer", "Matrix", "Packed", "Weights", "pack", "read_weights", "unpack"]
+
+# Weights that share a scale and an offset, and weights whose eight groups lie in the same words: see `pack`.
+GROUP, SPAN = 32, 256
+# Shares of a group's range that are tried as its scale: cutting off the outermost weight can serve the others.
+_SHARES = (1.0, 0.95, 0.9, 0.85)
+_LEVELS = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """Weights of four bits: a weight is its bits times its scale plus its offset.
+
+    `words` int32 (outputs, padded inputs / 8), `scale` and `offset` float16 (padded inputs / GROUP, outputs). Inputs
+    are padded with zeros to a multiple of SPAN.
+    """
+
+    words: torch.Tensor
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """A matrix (outputs, inputs), either whole in `dense` or in four bits."""
+
+    outputs: int
+    inputs: int
+    dense: torch.Tensor | None = None
+    packed: Packed | None = None
+
+    def whole(self, dtype: torch.dtype) -> torch.Tensor:
+        """Return all weights in `dtype`."""
+        return self.dense if self.dense is not None else unpack(self, dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """`qkv`: rows of queries, keys, values; `gate_up`: rows of the gate, then of what it gates; norms (hidden)."""
+
+    qkv: Matrix
+    out: Matrix
+    gate_up: Matrix
+    down: Matrix
+    first_norm: torch.Tensor
+    second_norm: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """All weights; `embedding` is (vocabulary, hidden), `head` the same tensor where the model ties them."""
+
+    embedding: torch.Tensor
+    layers: tuple[Layer, ...]
+    last_norm: torch.Tensor
+    head: Matrix
+
+
+def read_weights(
+    folder: Path, settings: LlamaSettings, device: torch.device, dtype: torch.dtype, *, four_bit: bool = False
+) -> Weights:
+    """Read the model of `folder` onto `device`. Embedding, norms and head keep `dtype` where `four_bit`.
+
+    Raises ModelLoadError; torch's own error where the memory of the device ends.
+    """
+    files, s = TensorFiles(folder), settings
+    queries, keys = s.heads * s.head_size, s.key_value_heads * s.head_size
+
+    def new(*shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    embedding, last_norm = new(s.vocabulary, s.hidden), new(s.hidden)
+    head = embedding if s.tied else new(s.vocabulary, s.hidden)
+    ends = {"model.embed_tokens.weight": embedding, "model.norm.weight": last_norm}
+    waiting = ends if s.tied else {**ends, "lm_head.weight": head}
+    layers = []
+    for number in range(s.layers):
+        qkv, out = new(queries + 2 * keys, s.hidden), new(s.hidden, queries)
+        gate_up, down = new(2 * s.feed_forward, s.hidden), new(s.hidden, s.feed_forward)
+        first, second = new(s.hidden), new(s.hidden)
+        names = {
+            "self_attn.q_proj": qkv[:queries],
+            "self_attn.k_proj": qkv[queries : queries + keys],
+            "self_attn.v_proj": qkv[queries + keys :],
+            "self_attn.o_proj": out,
+            "mlp.gate_proj": gate_up[: s.feed_forward],
+            "mlp.up_proj": gate_up[s.feed_forward :],
+            "mlp.down_proj": down,
+            "input_layernorm": first,
+            "post_attention_layernorm": second,
+        }
+        waiting |= {f"model.layers.{number}.{name}.weight": target for name, target in names.items()}
+        if four_bit:
+            # Layer by layer: never more than one of them is there in 16 bits.
+            files.fill(waiting)
+            waiting = {}
+        matrices = [_matrix(tensor, four_bit) for tensor in (qkv, out, gate_up, down)]
+        layers.append(Layer(*matrices, first, second))
+    if waiting:
+        files.fill(waiting)
+    return Weights(embedding, tuple(layers), last_norm, _matrix(head, False))
+
+
+def _matrix(tensor: torch.Tensor, four_bit: bool) -> Matrix:
+    return pack(tensor) if four_bit else Matrix(*tensor.shape, dense=tensor)
+
+
+def pack(tensor: torch.Tensor) -> Matrix:
+    """Return a matrix in four bits with a scale and an offset for every GROUP inputs.
+
+    Word c of a SPAN holds in its nibble j the weight j * GROUP + c of the span, so that one shift of all words gives
+    the whole of one group. Of a few scales a group takes that with the smallest square error.
+    """
+    outputs, inputs = tensor.shape
+    padded = -(-inputs // SPAN) * SPAN
+    whole = torch.nn.functional.pad(tensor.float(), (0, padded - inputs)).view(outputs, padded // GROUP, GROUP)
+    low, high = whole.amin(-1, keepdim=True), whole.amax(-1, keepdim=True)
+    middle, best_error = (low + high) / 2, torch.full_like(low, torch.inf)
+    best_scale, best_offset = torch.zeros_like(low), torch.zeros_like(low)
+    for share in _SHARES:
+        # What is stored is rounded to float16: the bits are chosen for that.
+        scale = ((high - low) * share / _LEVELS).half().float()
+        offset = (middle - scale * (_LEVELS / 2)).half().float()
+        error = (_bits(whole, scale, offset) * scale + offset - whole).square().sum(-1, keepdim=True)
+        better = error < best_error
+        best_scale, best_offset = torch.where(better, scale, best_scale), torch.where(better, offset, best_offset)
+        best_error = torch.minimum(error, best_error)
+    nibbles = _bits(whole, best_scale, best_offset).int().view(outputs, padded // SPAN, SPAN // GROUP, GROUP)
+    words = torch.zeros(outputs, padded // SPAN, GROUP, dtype=torch.int32, device=tensor.device)
+    for number in range(SPAN // GROUP):
+        words |= nibbles[:, :, number] << (4 * number)
+    scale, offset = (value.squeeze(-1).T.contiguous().half() for value in (best_scale, best_offset))
+    return Matrix(outputs, inputs, packed=Packed(words.view(outputs, padded // 8), scale, offset))
+
+
+def _bits(whole: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    return ((whole - offset) / scale.clamp(min=1e-10)).round().clamp(0, _LEVELS)
+
+
+def unpack(matrix: Matrix, dtype: torch.dtype) -> torch.Tensor:
+    """Return the whole matrix (outputs, inputs) of what `pack` made."""
+    if matrix.packed is None:
+        raise ValueError("the matrix is not packed")
+    packed, rows = matrix.packed, matrix.outputs
+    shifts = torch.arange(0, 32, 4, dtype=torch.int32, device=packed.words.device)
+    nibbles = (packed.words.view(rows, -1, 1, GROUP) >> shifts.view(1, 1, -1, 1)) & _LEVELS
+    scale, offset = (part.T.float().unsqueeze(-1) for part in (packed.scale, packed.offset))
+    whole = nibbles.view(rows, -1, GROUP).float() * scale + offset
+    return whole.view(rows, -1)[:, : matrix.inputs].to(dtype)
