@@ -60,7 +60,12 @@ def read_settings(folder: Path, *, windowed: bool = False) -> LlamaSettings | No
     generation = folder / "generation_config.json"
     sampling = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
     window = _window(config)
-    if not _plain(config) or not _greedy(sampling) or (window is not None and not windowed) or not any(folder.glob("*.safetensors")):
+    if (
+        not _plain(config)
+        or not _greedy(sampling)
+        or (window is not None and not windowed)
+        or not any(folder.glob("*.safetensors"))
+    ):
         return None
     heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
     rope = config.get("rope_parameters") or {}

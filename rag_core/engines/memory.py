@@ -13,7 +13,7 @@ from pathlib import Path
 from rag_core.engines.weights import PACKED_FILE
 from rag_core.errors import ModelLoadError, OutOfMemoryError, RagError
 
-__all__ = ["free_gpu_bytes", "require_memory", "thread_count", "translated", "weight_counts"]
+__all__ = ["free_gpu_bytes", "is_memory_error", "require_memory", "thread_count", "translated", "weight_counts"]
 
 _LONGEST_HEADER = 100 << 20
 
@@ -99,7 +99,7 @@ def translated(name: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        if _is_memory(error):
+        if is_memory_error(error):
             raise OutOfMemoryError(
                 f"{name} does not fit in the memory of the device; set RAG_LOAD_IN_4BIT=true on a GPU, take fewer "
                 "passages, or set RAG_MODEL to a smaller model"
@@ -107,7 +107,8 @@ def translated(name: str) -> Iterator[None]:
         raise ModelLoadError(f"{name} does not run ({type(error).__name__}: {_first_line(error)})") from error
 
 
-def _is_memory(error: BaseException) -> bool:
+def is_memory_error(error: BaseException) -> bool:
+    """Return whether an error of a library below says that memory ended, on the device or beside it."""
     # torch tells of exhausted CPU memory by a plain RuntimeError.
     text = str(error).lower()
     return (

@@ -29,6 +29,11 @@ class FusedOps:
         self._cosine, self._sine = plain.cosine, plain.sine
         self._whole: torch.Tensor | None = None
 
+    def try_out(self) -> None:
+        """Run one kernel. Raises whatever stands in the way of running any."""
+        x = torch.ones(1, self.settings.hidden, dtype=self._cosine.dtype, device=self._cosine.device)
+        self.normalise(x, x[0]).sum().item()
+
     def normalise(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """See PlainOps."""
         y = torch.empty_like(x)
@@ -136,7 +141,14 @@ class FusedOps:
         y = self._whole[:size].view(matrix.outputs, matrix.inputs)
         spans = -(-matrix.inputs // SPAN)
         kernels.unpack[(-(-matrix.outputs // 32), spans)](
-            matrix.packed.words, matrix.packed.scale, matrix.packed.offset, y, matrix.outputs, matrix.inputs, spans, WIDE=32
+            matrix.packed.words,
+            matrix.packed.scale,
+            matrix.packed.offset,
+            y,
+            matrix.outputs,
+            matrix.inputs,
+            spans,
+            WIDE=32,
         )
         return y
 
@@ -146,8 +158,7 @@ def tile(matrix: Matrix, gated: bool) -> dict[str, Any]:
     if matrix.packed is not None:
         return {"WIDE": 32, "DEEP": 32, "STAGES": 3, "num_warps": 4}
     deep = next(size for size in (256, 128, 64, 32) if matrix.inputs % size == 0)
-    wide = 16 if gated or matrix.outputs >= 4_096 else 16
-    return {"WIDE": wide, "DEEP": deep, "STAGES": 4, "num_warps": 2}
+    return {"WIDE": 16, "DEEP": deep, "STAGES": 4, "num_warps": 2}
 
 
 def _power(number: int) -> int:

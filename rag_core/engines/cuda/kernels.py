@@ -7,8 +7,6 @@ a row's numbers never depend on how many there are: checking a draft gives the s
 
 from __future__ import annotations
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
@@ -20,8 +18,8 @@ ROWS = 16
 PART = 128
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _inverse_root(x: Any, rows: Any, inputs: Any, epsilon: Any, WIDTH: tl.constexpr, TALL: tl.constexpr) -> Any:
+@triton.jit
+def _inverse_root(x, rows, inputs, epsilon, WIDTH: tl.constexpr, TALL: tl.constexpr):
     """1 / root mean square of each row of x: (TALL)."""
     row, column = tl.arange(0, TALL), tl.arange(0, WIDTH)
     total = tl.zeros((TALL,), tl.float32)
@@ -32,11 +30,11 @@ def _inverse_root(x: Any, rows: Any, inputs: Any, epsilon: Any, WIDTH: tl.conste
     return tl.rsqrt(total / inputs + epsilon)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _inputs(
-    x: Any, norm: Any, inverse: Any, start: Any, rows: Any, inputs: Any,
+    x, norm, inverse, start, rows, inputs,
     NORM: tl.constexpr, WIDTH: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
-) -> Any:  # fmt: skip
+):  # fmt: skip
     """WIDTH columns of x from `start` on, normalised if there is a norm: (TALL, WIDTH)."""
     row, column = tl.arange(0, TALL), start + tl.arange(0, WIDTH)
     mask = row[:, None] < rows
@@ -50,12 +48,12 @@ def _inputs(
     return part
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _packed_product(
-    x: Any, norm: Any, inverse: Any, words: Any, scale: Any, offset: Any, output: Any, rows: Any, outputs: Any,
-    inputs: Any, spans: Any, NORM: tl.constexpr, WIDE: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
+    x, norm, inverse, words, scale, offset, output, rows, outputs,
+    inputs, spans, NORM: tl.constexpr, WIDE: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
     STAGES: tl.constexpr,
-) -> Any:  # fmt: skip
+):  # fmt: skip
     """x times four-bit rows `output` (WIDE) of a matrix: (TALL, WIDE) float32."""
     total = tl.zeros((TALL, WIDE), tl.float32)
     word = tl.arange(0, 32)
@@ -74,17 +72,19 @@ def _packed_product(
             place = (span * 8 + group) * outputs + output
             by = tl.load(scale + place).to(tl.float32)
             plus = tl.load(offset + place).to(tl.float32) - base * by
-            total += tl.dot(part, tl.trans(weight)) * by[None, :] + tl.sum(part.to(tl.float32), 1)[:, None] * plus[None, :]
+            total += (
+                tl.dot(part, tl.trans(weight)) * by[None, :] + tl.sum(part.to(tl.float32), 1)[:, None] * plus[None, :]
+            )
     return total
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def multiply(
-    x: Any, norm: Any, weights: Any, scale: Any, offset: Any, residual: Any, y: Any, rows: Any, outputs: Any,
-    inputs: Any, spans: Any, epsilon: Any,
+    x, norm, weights, scale, offset, residual, y, rows, outputs,
+    inputs, spans, epsilon,
     NORM: tl.constexpr, RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr,
     WIDE: tl.constexpr, DEEP: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     """y (rows, outputs) = norm(x) times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
 
     Under GATED, `outputs` counts those of the matrix and y has half of them.
@@ -128,11 +128,11 @@ def multiply(
     tl.store(y + to, total.to(kind), mask=mask)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def rotate(
-    qkv: Any, keys: Any, values: Any, cosine: Any, sine: Any, slots: Any, positions: Any, length: Any,
+    qkv, keys, values, cosine, sine, slots, positions, length,
     HEADS: tl.constexpr, KEPT: tl.constexpr, HEAD: tl.constexpr, SHARE: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     """Rotate SHARE heads of a row: queries in place, keys into the cache; values go there as they are."""
     row = tl.program_id(0)
     position = tl.load(positions + row)
@@ -148,8 +148,12 @@ def rotate(
         by, across = tl.load(cosine + position * (HEAD // 2) + half), tl.load(sine + position * (HEAD // 2) + half)
         by, across = by.to(tl.float32), across.to(tl.float32)
         # Rounded where `transformers` rounds.
-        turned = (first.to(tl.float32) * by).to(kind).to(tl.float32) - (second.to(tl.float32) * across).to(kind).to(tl.float32)
-        later = (second.to(tl.float32) * by).to(kind).to(tl.float32) + (first.to(tl.float32) * across).to(kind).to(tl.float32)
+        turned = (first.to(tl.float32) * by).to(kind).to(tl.float32) - (second.to(tl.float32) * across).to(kind).to(
+            tl.float32
+        )
+        later = (second.to(tl.float32) * by).to(kind).to(tl.float32) + (first.to(tl.float32) * across).to(kind).to(
+            tl.float32
+        )
         turned, later = turned.to(kind), later.to(kind)
         asks = head < HEADS
         tl.store(at, turned, mask=asks)
@@ -164,12 +168,12 @@ def rotate(
         tl.store(values + to + HEAD // 2, second, mask=is_value)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def attend(
-    qkv: Any, keys: Any, values: Any, slots: Any, positions: Any, found: Any, tops: Any, sums: Any, length: Any, factor: Any,
-    window: Any, parts: Any,
+    qkv, keys, values, slots, positions, found, tops, sums, length, factor,
+    window, parts,
     HEADS: tl.constexpr, KEPT: tl.constexpr, HEAD: tl.constexpr, TALL: tl.constexpr, PART_: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     """Attention of one row to PART positions for the heads that share keys: unnormalised sums, tops and totals.
 
     `found` (rows, heads, parts, head), `tops` and `sums` (rows, heads, parts) are float32; parts behind the row's
@@ -184,7 +188,9 @@ def attend(
         head = kept * sharing + number
         real = number < sharing
         asked = tl.load(
-            qkv + row * ((HEADS + 2 * KEPT) * HEAD) + head[:, None] * HEAD + width[None, :], mask=real[:, None], other=0.0
+            qkv + row * ((HEADS + 2 * KEPT) * HEAD) + head[:, None] * HEAD + width[None, :],
+            mask=real[:, None],
+            other=0.0,
         )
         at = (slot.to(tl.int64) * KEPT + kept) * length * HEAD + place[:, None] * HEAD + width[None, :]
         inside = place < length
@@ -201,11 +207,11 @@ def attend(
         tl.store(found + to[:, None] * HEAD + width[None, :], out, mask=real[:, None])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def join(
-    found: Any, tops: Any, sums: Any, positions: Any, y: Any, parts: Any,
+    found, tops, sums, positions, y, parts,
     HEADS: tl.constexpr, HEAD: tl.constexpr, TOGETHER: tl.constexpr, PART_: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     """y (rows, heads * head) = the attention of which `attend` left the parts."""
     row, head = tl.program_id(0), tl.program_id(1)
     # A row that only fills up has no parts; it gets zeros.
@@ -231,8 +237,8 @@ def join(
     tl.store(y + (row * HEADS + head) * HEAD + width, whole.to(y.dtype.element_ty))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def normalise(x: Any, weight: Any, y: Any, inputs: Any, epsilon: Any, WIDTH: tl.constexpr) -> None:
+@triton.jit
+def normalise(x, weight, y, inputs, epsilon, WIDTH: tl.constexpr):
     """y (rows, inputs) = the root-mean-square norm of x, one row a program; WIDTH is a power of 2 from `inputs` on."""
     row, column = tl.program_id(0).to(tl.int64), tl.arange(0, WIDTH)
     mask = column < inputs
@@ -242,8 +248,8 @@ def normalise(x: Any, weight: Any, y: Any, inputs: Any, epsilon: Any, WIDTH: tl.
     tl.store(y + row * inputs + column, (scaled.to(tl.float32) * by).to(y.dtype.element_ty), mask=mask)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def gate_wide(both: Any, y: Any, half: Any, WIDTH: tl.constexpr) -> None:
+@triton.jit
+def gate_wide(both, y, half, WIDTH: tl.constexpr):
     """y (rows, half) = silu of the first half of each row of `both`, times the second."""
     row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     mask = column < half
@@ -254,10 +260,8 @@ def gate_wide(both: Any, y: Any, half: Any, WIDTH: tl.constexpr) -> None:
     tl.store(y + row * half + column, (gate * up).to(kind), mask=mask)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def unpack(
-    words: Any, scale: Any, offset: Any, y: Any, outputs: Any, inputs: Any, spans: Any, WIDE: tl.constexpr
-) -> None:
+@triton.jit
+def unpack(words, scale, offset, y, outputs, inputs, spans, WIDE: tl.constexpr):
     """y (outputs, inputs) = the whole weights of a four-bit matrix, WIDE rows and one span a program."""
     output, span = tl.program_id(0) * WIDE + tl.arange(0, WIDE), tl.program_id(1)
     there = output < outputs

@@ -74,7 +74,7 @@ class TensorFiles:
         raw = buffer[: (last - first) * size]
         with place.path.open("rb", buffering=0) as file:
             file.seek(place.start + first * size)
-            whole, read = memoryview(raw.numpy()), 0
+            whole, read = memoryview(raw.numpy().data), 0
             while read < len(whole):
                 # readinto may stop short; at the end of a file that was cut off it reads nothing.
                 count = file.readinto(whole[read:])

@@ -102,9 +102,7 @@ class PlainOps:
         return found.reshape(len(qkv), -1)
 
 
-def read_prompt(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None
-) -> torch.Tensor:
+def read_prompt(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None) -> torch.Tensor:
     """Attention of T new tokens (T, heads, head) to all that their chat has (kept, end, head), themselves last.
 
     Returns (T, heads * head).

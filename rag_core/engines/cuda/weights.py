@@ -106,15 +106,15 @@ def read_weights(
             # Layer by layer: never more than one of them is there in 16 bits.
             files.fill(waiting)
             waiting = {}
-        matrices = [_matrix(tensor, four_bit) for tensor in (qkv, out, gate_up, down)]
-        layers.append(Layer(*matrices, first, second))
+        merged, back, gates, last = (_matrix(tensor, four_bit) for tensor in (qkv, out, gate_up, down))
+        layers.append(Layer(merged, back, gates, last, first, second))
     if waiting:
         files.fill(waiting)
     return Weights(embedding, tuple(layers), last_norm, _matrix(head, False))
 
 
 def _matrix(tensor: torch.Tensor, four_bit: bool) -> Matrix:
-    return pack(tensor) if four_bit else Matrix(*tensor.shape, dense=tensor)
+    return pack(tensor) if four_bit else Matrix(tensor.shape[0], tensor.shape[1], dense=tensor)
 
 
 def pack(tensor: torch.Tensor) -> Matrix:

@@ -1,0 +1,191 @@
+"""The engine for NVIDIA cards: many chats at once over one Llama-type model, in a thread that lives while there is work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rag_core.engines.cuda.model import Operations, SlotModel, slot_bytes
+from rag_core.engines.cuda.passes import Passes
+from rag_core.engines.cuda.plain import PlainOps
+from rag_core.engines.cuda.schedule import Request, Scheduler
+from rag_core.engines.cuda.weights import read_weights
+from rag_core.engines.llama import LlamaSettings
+from rag_core.engines.memory import free_gpu_bytes, translated
+from rag_core.engines.steps import Step
+from rag_core.errors import ModelError, OutOfMemoryError, RagError
+
+__all__ = ["CudaEngine"]
+
+# Beside weights and chats: activations of a long prompt, recordings, four-bit weights made whole, CUDA's own.
+_RESERVE_BYTES = 3 << 29
+_LEAST_TOKENS = 1_024
+log = logging.getLogger(__name__)
+
+
+class CudaEngine:
+    """A Llama or Mistral model on one card. Up to `at_once` calls of `generate` run together, from any threads."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: LlamaSettings,
+        stop_ids: frozenset[int],
+        *,
+        length: int,
+        device: str = "cuda",
+        dtype: torch.dtype = torch.bfloat16,
+        four_bit: bool = False,
+        prompt_lookup: bool = True,
+        most_chats: int = 64,
+        prepare: bool = True,
+    ) -> None:
+        """Load the weights; take memory for chats of `length` tokens, `most_chats` or as many as fit.
+
+        `prepare`: record the usual passes in the background. Raises ModelLoadError or OutOfMemoryError.
+        """
+        place = torch.device(device)
+        self._dtype, self._four_bit = dtype, four_bit
+        with translated(folder.name), torch.inference_mode():
+            weights = read_weights(folder, settings, place, dtype, four_bit=four_bit)
+            slots, self.longest = _room(settings, length, dtype, place, most_chats)
+            operations = _operations(settings, self.longest, place, dtype)
+            model = SlotModel(weights, settings, operations, slots=slots, length=self.longest)
+        self._passes = Passes(model, record=place.type == "cuda")
+        # Rows of one pass must not change each other's numbers, or else a draft changes what is said.
+        lookup = prompt_lookup and (operations.steady_rows > 1 or dtype == torch.float32)
+        self._scheduler = Scheduler(self._passes, stop_ids, lookup=lookup)
+        self._stream: Any = torch.cuda.Stream(place) if place.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._chores = self._passes.kinds() if prepare and operations.steady_rows > 1 else []
+        if self._chores:
+            self._wake()
+
+    @property
+    def at_once(self) -> int:
+        """How many chats are served together; more wait in line."""
+        return self._passes.model.slots
+
+    @property
+    def description(self) -> str:
+        """Where and in what precision it computes."""
+        precision = "4 bits" if self._four_bit else str(self._dtype).removeprefix("torch.")
+        where = "GPU" if self._passes.model.device.type == "cuda" else "CPU"
+        return f"{where}, {precision}, {self.at_once} chats at once"
+
+    def generate(self, prompt: Sequence[int], max_new_tokens: int) -> Iterator[Step]:
+        """Continue `prompt` greedily; closing the iterator frees its place before the next token."""
+        if len(prompt) + max_new_tokens > self.longest + 1:
+            raise OutOfMemoryError(
+                f"Prompt and answer take {len(prompt) + max_new_tokens} tokens and the GPU has room for {self.longest}; "
+                "take fewer passages, or set RAG_CONTEXT_TOKENS to less"
+            )
+        words = self._passes.model.settings.vocabulary
+        if any(not 0 <= token < words for token in prompt):
+            # On the device an index out of range would end every chat.
+            raise ModelError(f"The prompt holds a token that the model's {words} do not have; check RAG_TOKENIZER")
+        request = Request(tuple(prompt), max_new_tokens)
+        self._scheduler.submit(request)
+        self._wake()
+        try:
+            while True:
+                step = request.steps.get()
+                if isinstance(step, RagError):
+                    raise step
+                yield step
+                if step.finish:
+                    return
+        finally:
+            request.cancelled = True
+
+    def prepared(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until all that was asked for is done and the usual passes are recorded; return whether they are."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_seconds)
+        return not self._chores
+
+    # The thread ------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="cuda-engine", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            with torch.inference_mode(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
+                while self._turn():
+                    pass
+        except BaseException as error:  # Nobody may wait for a thread that is gone.
+            log.error("The engine's thread broke", exc_info=error)
+            with self._lock:
+                self._thread = None
+            self._scheduler.fail(ModelError(f"The engine broke ({type(error).__name__}: {error}); restart the app"))
+
+    def _turn(self) -> bool:
+        """Return whether to go on."""
+        if self._scheduler.turn():
+            return True
+        if not self._scheduler.idle():
+            return True
+        if self._chores:
+            self._chore()
+            return True
+        with self._lock:
+            # Whoever submits after this look finds no thread and starts one.
+            if not self._scheduler.idle():
+                return True
+            self._thread = None
+            return False
+
+    def _chore(self) -> None:
+        kind, rows, reach = self._chores.pop(0)
+        try:
+            self._passes.prepare(kind, rows, reach)
+        except Exception as error:  # It will be recorded when it is needed, or not at all.
+            log.warning("A pass could not be prepared: %s", error)
+            self._chores.clear()
+            self._passes.relieve()
+
+
+def _operations(settings: LlamaSettings, length: int, device: torch.device, dtype: torch.dtype) -> Operations:
+    """Return the kernels where this card and this shape can have them, plain torch elsewhere."""
+    head = settings.head_size
+    if device.type == "cuda" and dtype != torch.float32 and head & (head - 1) == 0 and 16 <= head <= 256:
+        try:
+            if torch.cuda.get_device_capability(device) >= (8, 0):
+                from rag_core.engines.cuda.fused import FusedOps
+
+                operations = FusedOps(settings, length, device, dtype)
+                operations.try_out()
+                return operations
+            log.warning("The kernels need a card of compute capability 8.0 or more; answers come slower without them")
+        except Exception as error:  # No Triton, no compiler for its launchers, or a card that it does not know.
+            log.warning("The kernels do not run here, so answers come slower: %s", error)
+    return PlainOps(settings, length, device, dtype)
+
+
+def _room(settings: LlamaSettings, length: int, dtype: torch.dtype, device: torch.device, most: int) -> tuple[int, int]:
+    """Return how many chats fit, and of how many tokens: shorter ones where not even one fits at full length."""
+    if device.type != "cuda":
+        return most, length
+    free = free_gpu_bytes(str(device)) - _RESERVE_BYTES
+    while True:
+        slots = min(most, free // slot_bytes(settings, length, dtype))
+        if slots >= 1:
+            return int(slots), length
+        if length <= _LEAST_TOKENS:
+            raise OutOfMemoryError(
+                "The weights fill the memory of the GPU; set RAG_LOAD_IN_4BIT=true, or RAG_MODEL to a smaller model"
+            )
+        length = max(_LEAST_TOKENS, length // 2)
