@@ -1,0 +1,129 @@
+"""The other side of `bench.gpu`: `transformers` as its documentation shows it, and prompts whose answers quote."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+TEXTS = ("options.md", "working_capital.md", "credit_spread.txt", "haircut.txt")
+_WORDS = 110
+
+
+class PlainModel:
+    """A model by `from_pretrained` on the card, generating greedily by `generate`."""
+
+    def __init__(self, folder: Path, recipe: dict[str, Any] | None = None) -> None:
+        from transformers import AutoModelForCausalLM
+
+        options: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": 0}, **(recipe or {})}
+        self.model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **options)
+
+    def answer(self, prompt: Sequence[int], tokens: int) -> tuple[list[int], float]:
+        """Return an answer of exactly `tokens` tokens and its seconds."""
+        ids = torch.tensor([list(prompt)], device="cuda")
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        out = self.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False,
+            eos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        found = out[0, ids.shape[1] :].tolist()
+        return found, time.perf_counter() - started
+
+    def speed(self, prompt: Sequence[int], tokens: int) -> tuple[float, float]:
+        """Return the seconds to the first token and tokens per second from there on."""
+        self.answer(prompt, 4)
+        first = sorted(self.answer(prompt, 1)[1] for _ in range(3))[1]
+        return first, (tokens - 1) / (self.answer(prompt, tokens)[1] - first)
+
+    def many(self, prompts: list[list[int]], tokens: int) -> float:
+        """Return tokens per second of `generate_batch` over all prompts."""
+        from transformers import GenerationConfig
+
+        settings: Any = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=tokens, do_sample=False, eos_token_id=-1, pad_token_id=0
+        )
+        self.model.set_attn_implementation("paged|sdpa")
+        self.model.generate_batch(inputs=prompts[:2], generation_config=settings)
+        started = time.perf_counter()
+        found = self.model.generate_batch(inputs=prompts, generation_config=settings)
+        taken = time.perf_counter() - started
+        return sum(len(each.generated_tokens) for each in found.values()) / taken
+
+    def agreement(self, prompts: list[list[int]], ours: list[list[int]]) -> dict[str, float]:
+        """Compare our tokens with the model's own choice after the same words.
+
+        `share`: of all tokens, those that the model, shown prompt and our answer, would choose as well. `gap`: by how
+        much its own choice was ahead where it differs, in logits, at most; bfloat16 tells logits of 16 to 32 apart by
+        0.125.
+        """
+        same = total = 0
+        gaps = [0.0]
+        for prompt, answer in zip(prompts, ours, strict=True):
+            ids = torch.tensor([[*prompt, *answer]], device="cuda")
+            with torch.inference_mode():
+                logits = self.model(ids).logits[0, len(prompt) - 1 : -1].float()
+            chosen = torch.tensor(answer, device="cuda")
+            ahead = logits.max(-1).values - logits.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+            same += int((logits.argmax(-1) == chosen).sum())
+            total += len(answer)
+            gaps.append(float(ahead.max()))
+        whole = sum(self.answer(prompt, len(answer))[0] == answer for prompt, answer in zip(prompts, ours, strict=True))
+        return {"share": same / total, "gap": max(gaps), "whole answers": whole, "answers": len(ours)}
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.__dict__.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def four_bit_recipe() -> dict[str, Any] | None:
+    """Return the options for NF4 as the documentation shows it, None where bitsandbytes is not installed."""
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        print("bitsandbytes is not installed: no plain figure for four bits", flush=True)
+        return None
+    from transformers import BitsAndBytesConfig
+
+    settings: Any = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )  # fmt: skip
+    return {"quantization_config": settings}
+
+
+def small_model(model: str) -> Path:
+    """Return the folder of the small real model."""
+    from rag_core.config import RagConfig
+    from rag_core.engines.local import model_folder
+    from rag_core.models import resolve_generator
+
+    config = RagConfig().with_setting("generation.model", model).with_setting("generation.device", "cpu")
+    return model_folder(resolve_generator(config.generation), config.cache_directory)
+
+
+def quoting_prompts(folder: Path) -> list[list[int]]:
+    """Return prompts with a paragraph of the sample documents each, and the wish to have it repeated."""
+    from rag_core.engines.tokens import ChatTokenizer
+    from rag_core.records import Message
+
+    tokenizer = ChatTokenizer(folder)
+    found = []
+    for name in TEXTS:
+        words = (ROOT / "sample_files" / name).read_text(encoding="utf-8").split()
+        pieces = [" ".join(words[at : at + _WORDS]) for at in range(0, 4 * _WORDS, _WORDS)]
+        for number in range(2):
+            shown = [pieces[number], pieces[2], pieces[3]]
+            passages = "\n\n".join(f"[{place + 1}]\n{text}" for place, text in enumerate(shown))
+            question = "Repeat passage [1] word for word."
+            system = Message("system", "You are an assistant that answers questions using the given passages.")
+            found.append(tokenizer.encode([system, Message("user", f"{passages}\n\n{question}")]))
+    return found
