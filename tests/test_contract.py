@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import pkgutil
 import subprocess
 import sys
@@ -23,9 +24,15 @@ def test_public_names_are_importable_and_sorted() -> None:
     assert sorted(rag_core.__all__) == list(rag_core.__all__)
 
 
+# What comes with torch's builds for CUDA alone.
+WITH_TRITON = ("rag_core.engines.cuda.kernels", "rag_core.engines.cuda.fused")
+
+
 def test_every_module_imports_and_states_its_public_names() -> None:
     for info in pkgutil.walk_packages([str(ROOT)], "rag_core."):
         if info.name.endswith(("__main__", ".worker")):
+            continue
+        if info.name in WITH_TRITON and importlib.util.find_spec("triton") is None:
             continue
         module = importlib.import_module(info.name)
         assert module.__doc__, info.name

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,16 +14,20 @@ import pytest
 import torch
 from tiny_models import WORDS, tiny_model
 
+from rag_core import RagConfig
 from rag_core.engines.cuda.engine import CudaEngine
 from rag_core.engines.cuda.loading import TensorFiles
-from rag_core.engines.cuda.model import SlotModel
+from rag_core.engines.cuda.model import SlotModel, slot_bytes
 from rag_core.engines.cuda.passes import Passes
 from rag_core.engines.cuda.plain import PlainOps
 from rag_core.engines.cuda.schedule import Request, Scheduler
 from rag_core.engines.cuda.weights import GROUP, pack, read_weights, unpack
 from rag_core.engines.llama import LlamaSettings, read_settings
+from rag_core.engines.local import LocalGenerator
+from rag_core.engines.memory import weight_counts
 from rag_core.engines.steps import Step
 from rag_core.errors import ModelError, ModelLoadError, OutOfMemoryError, RagError
+from rag_core.records import Message
 
 CPU = torch.device("cpu")
 NONE: frozenset[int] = frozenset()
@@ -357,6 +363,124 @@ def test_if_the_thread_breaks_everybody_hears_of_it(folder: Path, monkeypatch: p
         list(made.generate(PROMPTS[0], 5))
     monkeypatch.undo()
     assert len(list(made.generate([1, 5], 3))) == 3
+
+
+# The generator over it -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A card as far as it can be had here: what is asked of it is noted, and the CPU computes."""
+    from rag_core.engines import local, transformer
+    from rag_core.engines.cuda import engine as cuda
+
+    asked: list[dict[str, Any]] = []
+
+    class OnCpu(CudaEngine):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            asked.append(options)
+            super().__init__(*args, **{**options, "device": "cpu", "dtype": torch.float32, "most_chats": 2})
+
+    monkeypatch.setattr(local, "gpu_available", lambda: True)
+    monkeypatch.setattr(transformer, "device_dtype", lambda *, on_gpu, lent_gpu=False: torch.bfloat16)
+    monkeypatch.setattr(cuda, "free_gpu_bytes", lambda device: 80 << 30)
+    monkeypatch.setattr(cuda, "CudaEngine", OnCpu)
+    return asked
+
+
+def generator(folder: Path, **settings: Any) -> LocalGenerator:
+    config = RagConfig().with_setting("generation.model", str(folder))
+    for name, value in settings.items():
+        config = config.with_setting(f"generation.{name}", value)
+    return LocalGenerator(config)
+
+
+def said(made: LocalGenerator, word: int) -> str:
+    return "".join(delta.text for delta in made.stream([Message("user", f"w{word} w{word + 1}")], max_new_tokens=20))
+
+
+def test_on_a_card_answers_are_made_together(folder: Path, card: list[dict[str, Any]]) -> None:
+    made = generator(folder, context_tokens=200)
+    alone = [said(made, word) for word in (20, 40)]
+    assert [(asked["length"], asked["four_bit"], asked["dtype"]) for asked in card] == [(200, False, torch.bfloat16)]
+    assert made.description == "CPU, float32, 2 chats at once"
+    streams = [made.stream([Message("user", f"w{word} w{word + 1}")], max_new_tokens=20) for word in (20, 40)]
+    texts = ["", ""]
+    for pair in itertools.zip_longest(*streams):  # each is read while the other is open
+        for number, delta in enumerate(pair):
+            texts[number] += delta.text if delta else ""
+    assert texts == alone
+    assert len(set(alone)) == 2
+
+
+def test_four_bits_are_taken_where_sixteen_do_not_fit(
+    folder: Path, card: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rag_core.engines.cuda import engine as cuda
+
+    settings = shape(folder)
+    needed = 2 * sum(weight_counts(folder).values()) + slot_bytes(settings, 200, torch.bfloat16) + (3 << 29)
+    for free, four_bit in ((needed, False), (needed - 1, True)):
+        monkeypatch.setattr(cuda, "free_gpu_bytes", lambda device, free=free: free)
+        generator(folder, context_tokens=200).load()
+        assert card.pop()["four_bit"] is four_bit
+    generator(folder, load_in_4bit=True).load()
+    assert card.pop()["four_bit"] is True
+
+
+def test_chats_are_as_many_and_as_long_as_memory_allows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag_core.engines.cuda import engine as cuda
+
+    settings, reserve = shape(folder), 3 << 29
+    one = slot_bytes(settings, 4_096, torch.bfloat16)
+    assert one == 2 * 2 * 2 * 32 * 4_096 * 2  # keys and values, layers, heads of keys, head, positions, bytes
+    for free, expected in ((100 * one, (64, 4_096)), (5 * one, (5, 4_096)), (one // 2, (1, 2_048))):
+        monkeypatch.setattr(cuda, "free_gpu_bytes", lambda device, free=free: free + reserve)
+        assert cuda._room(settings, 4_096, torch.bfloat16, torch.device("cuda"), 64) == expected
+    monkeypatch.setattr(cuda, "free_gpu_bytes", lambda device: reserve)
+    with pytest.raises(OutOfMemoryError, match="RAG_LOAD_IN_4BIT"):
+        cuda._room(settings, 4_096, torch.bfloat16, torch.device("cuda"), 64)
+
+
+def test_where_the_engine_does_not_run_transformers_does(
+    folder: Path, card: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from rag_core.engines import transformer
+
+    class Elsewhere:
+        description, at_once = "elsewhere", 1
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            assert options["device"] == "cuda"
+
+    monkeypatch.setattr(transformer, "TransformersEngine", Elsewhere)
+    monkeypatch.setattr("rag_core.engines.cuda.engine.read_weights", lambda *args, **options: 1 / 0)
+    made = generator(folder)
+    made.load()
+    assert made.description == "elsewhere"
+    assert "answers come slower" in caplog.text
+    # Memory that is not there is not there for transformers either.
+    monkeypatch.setattr("rag_core.engines.cuda.engine.read_weights", _no_memory)
+    with pytest.raises(OutOfMemoryError):
+        generator(folder).load()
+
+
+def _no_memory(*args: Any, **options: Any) -> None:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_card_without_kernels_gets_plain_operations(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old card, and one where the kernels' compiler is not there; nothing of it touches the card itself."""
+    from rag_core.engines.cuda import engine as cuda
+
+    made: list[str] = []
+    monkeypatch.setattr(cuda, "PlainOps", lambda *args: made.append("plain"))
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (7, 5))
+    cuda._operations(shape(folder), 64, torch.device("cuda"), torch.float16)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (9, 0))
+    monkeypatch.setitem(sys.modules, "rag_core.engines.cuda.fused", None)
+    cuda._operations(shape(folder), 64, torch.device("cuda"), torch.bfloat16)
+    assert made == ["plain", "plain"]
 
 
 # Weights -------------------------------------------------------------------------------------------------------------

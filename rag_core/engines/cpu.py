@@ -18,6 +18,8 @@ __all__ = ["CpuEngine"]
 class CpuEngine:
     """A Llama-type model on the CPU in float32. It keeps the last request's keys and values for the next one."""
 
+    at_once = 1
+
     def __init__(
         self,
         folder: Path,

@@ -23,11 +23,13 @@ from rag_core.errors import (
     ModelError,
     ModelLoadError,
     ModelNotFoundError,
+    OutOfMemoryError,
     QuestionError,
     RagError,
 )
 from rag_core.generation import GenerationDelta
 from rag_core.models import ModelSource, fetch, gpu_available, on_zero_gpu, resolve_generator
+from rag_core.policy import policy_for
 from rag_core.records import Message, Progress, ProgressCallback
 
 __all__ = ["LocalGenerator", "model_folder", "stop_ids"]
@@ -58,14 +60,18 @@ def stop_ids(folder: Path, tokenizer: ChatTokenizer) -> frozenset[int]:
 
 
 class LocalGenerator:
-    """A `TextGenerator` over one loaded model. Nothing is read before it is needed; one answer is made at a time."""
+    """A `TextGenerator` over one loaded model. Nothing is read before it is needed.
+
+    On a GPU many answers may be made at a time, elsewhere one.
+    """
 
     def __init__(self, config: RagConfig) -> None:
         """Remember the settings. Raises ConfigError for a device that there is not by that name."""
         if config.generation.device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"RAG_DEVICE is {config.generation.device!r}; it must be auto, cpu or cuda")
         self._config = config
-        self._loading, self._reading, self._turn = threading.Lock(), threading.RLock(), threading.Lock()
+        self._loading, self._reading = threading.Lock(), threading.RLock()
+        self._turn = threading.Semaphore(1)
         self._source: ModelSource | None = None
         self._tokenizer: ChatTokenizer | None = None
         self._engine: Engine | None = None
@@ -111,6 +117,7 @@ class LocalGenerator:
             with translated(source.name):
                 engine = self._make_engine(folder, stop_ids(folder, tokenizer), on_progress)
             self._key = gpu_window.register(engine)
+            self._turn = threading.Semaphore(engine.at_once)
             self._engine = engine
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
@@ -207,6 +214,8 @@ class LocalGenerator:
             import torch
 
             torch.set_num_threads(threads)
+        elif not lent and (fast := self._on_card(folder, stops)):
+            return fast
         from rag_core.engines.transformer import TransformersEngine
 
         return TransformersEngine(
@@ -217,6 +226,36 @@ class LocalGenerator:
             prompt_lookup=settings.prompt_lookup,
             lent_gpu=lent,
         )
+
+    def _on_card(self, folder: Path, stops: frozenset[int]) -> Engine | None:
+        """Return the engine for CUDA, None where this model is not one of its kind or it does not run on this card."""
+        shape = read_settings(folder, windowed=True)
+        if shape is None:
+            return None
+        from rag_core.engines.cuda.engine import CudaEngine, fits
+        from rag_core.engines.transformer import device_dtype
+
+        settings = self._config.generation
+        length = min(self.context_tokens, policy_for(self.name, settings).context_tokens)
+        dtype = device_dtype(on_gpu=True)
+        four_bit = settings.load_in_4bit or not fits(folder, shape, length, dtype)
+        try:
+            engine = CudaEngine(
+                folder,
+                shape,
+                stops,
+                length=length,
+                dtype=dtype,
+                four_bit=four_bit,
+                prompt_lookup=settings.prompt_lookup,
+            )
+        except OutOfMemoryError:
+            raise
+        except Exception as error:  # a driver too old, weights of another kind: transformers may still serve
+            log.warning("The engine for CUDA does not run here, so answers come slower: %s", error, exc_info=error)
+            return None
+        self._context = min(self.context_tokens, engine.longest)
+        return engine
 
     def _compiled(
         self,

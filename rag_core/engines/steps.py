@@ -22,7 +22,11 @@ class Step:
 
 
 class Engine(Protocol):
-    """A loaded model. One `generate` runs at a time; closing its iterator stops it before the next token."""
+    """A loaded model. `at_once` calls of `generate` run at a time; closing its iterator stops it before the next token."""
+
+    @property
+    def at_once(self) -> int:
+        """How many answers are made together."""
 
     @property
     def description(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers.generation.streamers import BaseStreamer
 
-__all__ = ["TransformersEngine"]
+__all__ = ["TransformersEngine", "device_dtype"]
 
 # Tokens that one pass of prompt lookup may guess, as in transformers' own documentation.
 _LOOKUP_TOKENS = 10
@@ -26,6 +26,8 @@ _GPU_RESERVE_BYTES = 2 << 30
 
 class TransformersEngine:
     """A model that `AutoModelForCausalLM` loads: bfloat16 (or float16, or NF4) on a GPU, float32 on a CPU."""
+
+    at_once = 1
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class TransformersEngine:
         if load_in_4bit and not on_gpu:
             raise ConfigError("4-bit weights need a CUDA GPU; unset RAG_LOAD_IN_4BIT or set RAG_DEVICE to cuda")
         self._stop_ids = stop_ids
-        self._dtype = _dtype(on_gpu, lent_gpu)
+        self._dtype = device_dtype(on_gpu=on_gpu, lent_gpu=lent_gpu)
         self._four_bit = load_in_4bit or (on_gpu and not lent_gpu and _short_of_memory(folder, device))
         self._device = device
         # Checking several guesses in one pass rounds differently from one token at a time. In float32 that is far
@@ -174,7 +176,8 @@ def _load(folder: Path, device: str, dtype: torch.dtype, four_bit: bool) -> Any:
         return model if four_bit else model.to(device)
 
 
-def _dtype(on_gpu: bool, lent_gpu: bool) -> torch.dtype:
+def device_dtype(*, on_gpu: bool, lent_gpu: bool = False) -> torch.dtype:
+    """Return the type to compute in: bfloat16 where the card has it, float16 on older ones, float32 on a CPU."""
     import torch
 
     if not on_gpu:

@@ -17,11 +17,11 @@ from rag_core.engines.cuda.plain import PlainOps
 from rag_core.engines.cuda.schedule import Request, Scheduler
 from rag_core.engines.cuda.weights import read_weights
 from rag_core.engines.llama import LlamaSettings
-from rag_core.engines.memory import free_gpu_bytes, translated
+from rag_core.engines.memory import free_gpu_bytes, translated, weight_counts
 from rag_core.engines.steps import Step
 from rag_core.errors import ModelError, OutOfMemoryError, RagError
 
-__all__ = ["CudaEngine"]
+__all__ = ["CudaEngine", "fits"]
 
 # Beside weights and chats: activations of a long prompt, recordings, four-bit weights made whole, CUDA's own.
 _RESERVE_BYTES = 3 << 29
@@ -156,6 +156,12 @@ class CudaEngine:
             log.warning("A pass could not be prepared: %s", error)
             self._chores.clear()
             self._passes.relieve()
+
+
+def fits(folder: Path, settings: LlamaSettings, length: int, dtype: torch.dtype, device: str = "cuda") -> bool:
+    """Return whether the whole weights and one chat of `length` tokens fit into the free memory of the card."""
+    weights = dtype.itemsize * sum(weight_counts(folder).values())
+    return weights + slot_bytes(settings, length, dtype) + _RESERVE_BYTES <= free_gpu_bytes(device)
 
 
 def _operations(settings: LlamaSettings, length: int, device: torch.device, dtype: torch.dtype) -> Operations:
