@@ -237,7 +237,7 @@ def weight_bytes(made: CudaEngine) -> int:
     tensors = [tensor for each in matrices if (tensor := each.dense) is not None]
     for each in matrices:
         if each.packed is not None:
-            tensors += [each.packed.words, each.packed.scale, each.packed.offset]
+            tensors += [each.packed.words, each.packed.scales]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

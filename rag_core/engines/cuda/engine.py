@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,23 @@ class CudaEngine:
         """
         place = torch.device(device)
         self._dtype, self._four_bit = dtype, four_bit
-        with translated(folder.name), torch.inference_mode():
+        self._stream: Any = torch.cuda.Stream(place) if place.type == "cuda" else None  # type: ignore[no-untyped-call]
+        with translated(folder.name), torch.inference_mode(), ThreadPoolExecutor(1) as beside:
+            # Compiling waits for a processor and reading for the disk.
+            compiled = beside.submit(_operations, settings, length, place, dtype, four_bit)
             weights = read_weights(folder, settings, place, dtype, four_bit=four_bit)
             slots, self.longest = _room(settings, length, dtype, place, most_chats)
-            operations = _operations(settings, self.longest, place, dtype)
+            operations = compiled.result()
             model = SlotModel(weights, settings, operations, slots=slots, length=self.longest)
-        self._passes = Passes(model, record=place.type == "cuda")
+            self._passes = Passes(model, record=place.type == "cuda")
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            with self._context():
+                # Whatever does not run here must be told now, while there is another engine to fall back on.
+                self._passes.try_out()
         # Rows of one pass must not change each other's numbers, or else a draft changes what is said.
         lookup = prompt_lookup and (operations.steady_rows > 1 or dtype == torch.float32)
         self._scheduler = Scheduler(self._passes, stop_ids, lookup=lookup)
-        self._stream: Any = torch.cuda.Stream(place) if place.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._chores = self._passes.kinds() if prepare and operations.steady_rows > 1 else []
@@ -121,9 +129,13 @@ class CudaEngine:
                 self._thread = threading.Thread(target=self._work, name="cuda-engine", daemon=True)
                 self._thread.start()
 
+    def _context(self) -> AbstractContextManager[Any]:
+        """Make the engine's stream the current one: recording needs one that is not the default."""
+        return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
+
     def _work(self) -> None:
         try:
-            with torch.inference_mode(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
+            with torch.inference_mode(), self._context():
                 while self._turn():
                     pass
         except BaseException as error:  # Nobody may wait for a thread that is gone.
@@ -164,7 +176,10 @@ def fits(folder: Path, settings: LlamaSettings, length: int, dtype: torch.dtype,
     return weights + slot_bytes(settings, length, dtype) + _RESERVE_BYTES <= free_gpu_bytes(device)
 
 
-def _operations(settings: LlamaSettings, length: int, device: torch.device, dtype: torch.dtype) -> Operations:
+@torch.inference_mode()
+def _operations(
+    settings: LlamaSettings, length: int, device: torch.device, dtype: torch.dtype, four_bit: bool
+) -> Operations:
     """Return the kernels where this card and this shape can have them, plain torch elsewhere."""
     head = settings.head_size
     if device.type == "cuda" and dtype != torch.float32 and head & (head - 1) == 0 and 16 <= head <= 256:
@@ -173,7 +188,7 @@ def _operations(settings: LlamaSettings, length: int, device: torch.device, dtyp
                 from rag_core.engines.cuda.fused import FusedOps
 
                 operations = FusedOps(settings, length, device, dtype)
-                operations.try_out()
+                operations.try_out(four_bit)
                 return operations
             log.warning("The kernels need a card of compute capability 8.0 or more; answers come slower without them")
         except Exception as error:  # No Triton, no compiler for its launchers, or a card that it does not know.

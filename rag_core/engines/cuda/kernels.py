@@ -1,7 +1,8 @@
 """The forward pass's kernels for NVIDIA cards from Ampere on (Tillet et al. 2019, Triton), recorded in CUDA graphs.
 
 Decoding reads every weight once a token, so its speed is that of the memory, and what costs beside is the number of
-kernels. Norms, gates and residuals therefore run inside the products. Up to ROWS rows share one read of the weights, and
+kernels. Gates and residuals therefore run inside the products (a norm does not: there every program would repeat it,
+which took 10 us of an H200 where the product took 15). Up to ROWS rows share one read of the weights, and
 a row's numbers never depend on how many there are: checking a draft gives the same tokens as one token at a time.
 """
 
@@ -19,99 +20,75 @@ PART = 128
 
 
 @triton.jit
-def _inverse_root(x, rows, inputs, epsilon, WIDTH: tl.constexpr, TALL: tl.constexpr):
-    """1 / root mean square of each row of x: (TALL)."""
-    row, column = tl.arange(0, TALL), tl.arange(0, WIDTH)
-    total = tl.zeros((TALL,), tl.float32)
-    for start in range(0, inputs, WIDTH):
-        place = row[:, None] * inputs + start + column[None, :]
-        part = tl.load(x + place, mask=row[:, None] < rows, other=0.0).to(tl.float32)
-        total += tl.sum(part * part, 1)
-    return tl.rsqrt(total / inputs + epsilon)
-
-
-@triton.jit
-def _inputs(
-    x, norm, inverse, start, rows, inputs,
-    NORM: tl.constexpr, WIDTH: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
-):  # fmt: skip
-    """WIDTH columns of x from `start` on, normalised if there is a norm: (TALL, WIDTH)."""
+def _inputs(x, start, rows, inputs, WIDTH: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr):
+    """WIDTH columns of x from `start` on: (TALL, WIDTH), zeros behind the last row and the last column."""
     row, column = tl.arange(0, TALL), start + tl.arange(0, WIDTH)
     mask = row[:, None] < rows
     if not EVEN:
         mask = mask & (column[None, :] < inputs)
-    part = tl.load(x + row[:, None] * inputs + column[None, :], mask=mask, other=0.0)
-    if NORM:
-        weight = tl.load(norm + column) if EVEN else tl.load(norm + column, mask=column < inputs, other=0.0)
-        scaled = (part.to(tl.float32) * inverse[:, None]).to(part.dtype)
-        part = (scaled.to(tl.float32) * weight.to(tl.float32)[None, :]).to(part.dtype)
-    return part
+    return tl.load(x + row[:, None] * inputs + column[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
-def _packed_product(
-    x, norm, inverse, words, scale, offset, output, rows, outputs,
-    inputs, spans, NORM: tl.constexpr, WIDE: tl.constexpr, TALL: tl.constexpr, EVEN: tl.constexpr,
-    STAGES: tl.constexpr,
-):  # fmt: skip
-    """x times four-bit rows `output` (WIDE) of a matrix: (TALL, WIDE) float32."""
-    total = tl.zeros((TALL, WIDE), tl.float32)
-    word = tl.arange(0, 32)
-    for span in tl.range(0, spans, num_stages=STAGES):
-        bits = tl.load(words + output[:, None] * (spans * 32) + span * 32 + word[None, :])
-        for group in tl.static_range(8):
-            part = _inputs(x, norm, inverse, span * 256 + group * 32, rows, inputs, NORM, 32, TALL, EVEN)
-            nibble = (bits >> (4 * group)) & 15
-            # The bits of 128 + n in bfloat16, of 1024 + n in float16: no conversion, and the rest is in the offset.
-            if part.dtype == tl.bfloat16:
-                weight = (nibble | 0x4300).to(tl.int16).to(tl.bfloat16, bitcast=True)
-                base = 128.0
-            else:
-                weight = (nibble | 0x6400).to(tl.int16).to(tl.float16, bitcast=True)
-                base = 1024.0
-            place = (span * 8 + group) * outputs + output
-            by = tl.load(scale + place).to(tl.float32)
-            plus = tl.load(offset + place).to(tl.float32) - base * by
-            total += (
-                tl.dot(part, tl.trans(weight)) * by[None, :] + tl.sum(part.to(tl.float32), 1)[:, None] * plus[None, :]
-            )
-    return total
+def _whole(bits, group, like):
+    """Nibble `group` of each word, less 8, in the type of `like`.
+
+    The bits of 128 + n in bfloat16 and of 1024 + n in float16 are those of n under a fixed exponent: no conversion.
+    """
+    nibble = (bits >> (4 * group)) & 15
+    if like.dtype == tl.bfloat16:
+        whole = (nibble | 0x4300).to(tl.int16).to(tl.bfloat16, bitcast=True) - 136.0
+    else:
+        whole = (nibble | 0x6400).to(tl.int16).to(tl.float16, bitcast=True) - 1032.0
+    return whole
 
 
 @triton.jit
+def _scale(pair, upper):
+    """One of two float16 numbers in each word."""
+    return ((pair >> (16 * upper)) & 0xFFFF).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+
+
+@triton.jit(do_not_specialize=["rows"])
 def multiply(
-    x, norm, weights, scale, offset, residual, y, rows, outputs,
-    inputs, spans, epsilon,
-    NORM: tl.constexpr, RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr,
+    x, weights, scales, residual, y, rows, outputs, inputs, spans,
+    RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr,
     WIDE: tl.constexpr, DEEP: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
 ):  # fmt: skip
-    """y (rows, outputs) = norm(x) times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
+    """y (rows, outputs) = x times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
 
-    Under GATED, `outputs` counts those of the matrix and y has half of them.
+    Under GATED, `outputs` counts those of the matrix and y has half of them. PACKED: see `pack` in `weights`.
     """
     row = tl.arange(0, TALL)
     made = outputs // 2 if GATED else outputs
     place = tl.program_id(0) * WIDE + tl.arange(0, WIDE)
-    # Rows past the end read the last one again and are not stored.
+    # Programs past the end read the last output again and do not store it.
     output = tl.minimum(place, made - 1)
-    inverse = tl.full((TALL,), 1.0, tl.float32)
-    if NORM:
-        inverse = _inverse_root(x, rows, inputs, epsilon, DEEP, TALL)
+    total = tl.zeros((TALL, WIDE), tl.float32)
+    other = tl.zeros((TALL, WIDE), tl.float32)
     if PACKED:
-        total = _packed_product(
-            x, norm, inverse, weights, scale, offset, output, rows, outputs, inputs, spans, NORM, WIDE, TALL, EVEN, STAGES
-        )  # fmt: skip
-        if GATED:
-            other = _packed_product(
-                x, norm, inverse, weights, scale, offset, output + made, rows, outputs, inputs, spans, NORM, WIDE, TALL,
-                EVEN, STAGES,
-            )  # fmt: skip
+        word = tl.arange(0, 32)
+        at = weights + output[:, None] * (spans * 32) + word[None, :]
+        for span in tl.range(0, spans, num_stages=STAGES):
+            bits = tl.load(at + span * 32)
+            if GATED:
+                more = tl.load(at + made * (spans * 32) + span * 32)
+            for pair in tl.static_range(4):
+                by = tl.load(scales + (span * 4 + pair) * outputs + output)
+                if GATED:
+                    across = tl.load(scales + (span * 4 + pair) * outputs + output + made)
+                for upper in tl.static_range(2):
+                    part = _inputs(x, span * 256 + (2 * pair + upper) * 32, rows, inputs, 32, TALL, EVEN)
+                    total += tl.dot(part, tl.trans(_whole(bits, 2 * pair + upper, part))) * _scale(by, upper)[None, :]
+                    if GATED:
+                        other += (
+                            tl.dot(part, tl.trans(_whole(more, 2 * pair + upper, part)))
+                            * _scale(across, upper)[None, :]
+                        )
     else:
-        total = tl.zeros((TALL, WIDE), tl.float32)
-        other = tl.zeros((TALL, WIDE), tl.float32)
         column = tl.arange(0, DEEP)
         for start in tl.range(0, inputs, DEEP, num_stages=STAGES):
-            part = _inputs(x, norm, inverse, start, rows, inputs, NORM, DEEP, TALL, True)
+            part = _inputs(x, start, rows, inputs, DEEP, TALL, True)
             at = weights + output[:, None] * inputs + start + column[None, :]
             total = tl.dot(part, tl.trans(tl.load(at)), total)
             if GATED:
@@ -168,7 +145,7 @@ def rotate(
         tl.store(values + to + HEAD // 2, second, mask=is_value)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts"])
 def attend(
     qkv, keys, values, slots, positions, found, tops, sums, length, factor,
     window, parts,
@@ -207,7 +184,7 @@ def attend(
         tl.store(found + to[:, None] * HEAD + width[None, :], out, mask=real[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts"])
 def join(
     found, tops, sums, positions, y, parts,
     HEADS: tl.constexpr, HEAD: tl.constexpr, TOGETHER: tl.constexpr, PART_: tl.constexpr,
@@ -261,7 +238,7 @@ def gate_wide(both, y, half, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def unpack(words, scale, offset, y, outputs, inputs, spans, WIDE: tl.constexpr):
+def unpack(words, scales, y, outputs, inputs, spans, WIDE: tl.constexpr):
     """y (outputs, inputs) = the whole weights of a four-bit matrix, WIDE rows and one span a program."""
     output, span = tl.program_id(0) * WIDE + tl.arange(0, WIDE), tl.program_id(1)
     there = output < outputs
@@ -269,14 +246,14 @@ def unpack(words, scale, offset, y, outputs, inputs, spans, WIDE: tl.constexpr):
     bits = tl.load(
         words + output[:, None].to(tl.int64) * (spans * 32) + span * 32 + word[None, :], mask=there[:, None], other=0
     )
-    for group in tl.static_range(8):
-        place = (span * 8 + group) * outputs + output
-        by = tl.load(scale + place, mask=there, other=0.0).to(tl.float32)
-        plus = tl.load(offset + place, mask=there, other=0.0).to(tl.float32)
-        whole = ((bits >> (4 * group)) & 15).to(tl.float32) * by[:, None] + plus[:, None]
-        column = span * 256 + group * 32 + word
-        tl.store(
-            y + output[:, None].to(tl.int64) * inputs + column[None, :],
-            whole.to(y.dtype.element_ty),
-            mask=there[:, None] & (column[None, :] < inputs),
-        )
+    for pair in tl.static_range(4):
+        by = tl.load(scales + (span * 4 + pair) * outputs + output, mask=there, other=0)
+        for upper in tl.static_range(2):
+            group = 2 * pair + upper
+            whole = (((bits >> (4 * group)) & 15) - 8).to(tl.float32) * _scale(by, upper)[:, None]
+            column = span * 256 + group * 32 + word
+            tl.store(
+                y + output[:, None].to(tl.int64) * inputs + column[None, :],
+                whole.to(y.dtype.element_ty),
+                mask=there[:, None] & (column[None, :] < inputs),
+            )

@@ -80,12 +80,14 @@ class SlotModel:
 
         def attend(qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
             queries = qkv.view(len(qkv), -1, s.head_size)[:, : s.heads]
-            return read_prompt(queries, keys[slot, :, :end], values[slot, :, :end], s.window)
+            return read_prompt(queries[-asking:], keys[slot, :, :end], values[slot, :, :end], s.window)
 
         x = functional.embedding(ids, self.weights.embedding)
         for number, layer in enumerate(self.weights.layers):
+            # Of the last layer only the last token's outcome is wanted; of the others, their keys and values.
+            asking = 1 if number == s.layers - 1 else len(ids)
             x = self._layer(x, layer, number, slots, positions, attend)
-        return self._logits(x[-1:])
+        return self._logits(x)
 
     def step(self, ids: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, reach: int) -> torch.Tensor:
         """Read rows (T) of any chats, all below position `reach`; return the logits (T, vocabulary) after each."""
@@ -115,7 +117,8 @@ class SlotModel:
         do = self.operations
         qkv = do.multiply(x, layer.qkv, norm=layer.first_norm)
         do.rotate(qkv, keys, values, slots, positions)
-        x = do.multiply(attend(qkv, keys, values), layer.out, residual=x)
+        found = attend(qkv, keys, values)
+        x = do.multiply(found, layer.out, residual=x[-len(found) :])
         return do.multiply(do.gate(x, layer.gate_up, layer.second_norm), layer.down, residual=x)
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:

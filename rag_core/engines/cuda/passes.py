@@ -20,6 +20,7 @@ __all__ = ["Passes", "Pending", "Row"]
 
 # Widths that are recorded: a pass takes the next one up, and what is left of it stays idle.
 _NARROW, _WIDE = (1, 4, 16), 32
+_SHORT = 64
 # Positions that a recording reaches: this, and its doubles.
 _LEAST_REACH = 1_024
 log = logging.getLogger(__name__)
@@ -66,6 +67,9 @@ class Passes:
         widths = [*_NARROW, *(_WIDE << power for power in range(16))]
         self._widths = [width for width in widths if width < most] + [next(width for width in widths if width >= most)]
 
+        # The few tokens that a next turn adds are read as rows: that is recorded, and launching costs more than reading.
+        self._short = min(_SHORT, self._widths[-1]) if record else 0
+
         def new(size: int, value: int) -> torch.Tensor:
             return torch.full((size,), value, dtype=torch.int64, device=model.device)
 
@@ -85,7 +89,11 @@ class Passes:
 
     def read(self, tokens: Sequence[int], slot: int, start: int) -> Pending:
         """Read a part of a prompt; the token chosen behind it becomes the one that the chat reads next."""
-        chosen = self.model.read(self._device(list(tokens)), slot, start).argmax(-1)
+        if start and len(tokens) <= self._short:
+            self._look([Row(slot, start + number, token) for number, token in enumerate(tokens)])
+            chosen = self._chosen[len(tokens) - 1 : len(tokens)].clone()
+        else:
+            chosen = self.model.read(self._device(list(tokens)), slot, start).argmax(-1)
         self._last[slot : slot + 1] = chosen
         self._place[slot] = start + len(tokens)
         return Pending(chosen)
@@ -107,6 +115,10 @@ class Passes:
 
     def check(self, rows: Sequence[Row]) -> list[int]:
         """Read these rows; wait for the tokens chosen behind each. Chats must be placed again before they advance."""
+        self._look(rows)
+        return Pending(self._chosen[: len(rows)]).tokens()
+
+    def _look(self, rows: Sequence[Row]) -> None:
         width = self._width(len(rows))
         idle = [0] * (width - len(rows))
         columns = (
@@ -117,7 +129,13 @@ class Passes:
         self._rows[:, :width] = self._device(columns)
         self._set = ()
         self._run("check", width, self._reach(1 + max(row.position for row in rows)))
-        return Pending(self._chosen[: len(rows)]).tokens()
+
+    def try_out(self) -> None:
+        """Run a pass of every sort, and where they are recorded each a second time. Raises whatever is in the way."""
+        for _ in range(2):
+            found = self.read([0] * 8, 0, 0).tokens() + self.advance([0], 9).tokens() + self.check([Row(0, 9, 0)])
+            if not all(0 <= token < self.model.settings.vocabulary for token in found):
+                raise RuntimeError("the card computes tokens that there are not")
 
     def prepare(self, kind: str, rows: int, reach: int) -> None:
         """Record a pass before it is needed, over idle rows. Only with operations that take nothing but those."""
@@ -138,7 +156,8 @@ class Passes:
             if reach >= self.model.length:
                 break
             reach *= 2
-        found = [("check", 16, reach) for reach in reaches] + [("advance", 1, reach) for reach in reaches]
+        found = [("check", rows, reach) for rows in (16, self._short) for reach in reaches]
+        found += [("advance", 1, reach) for reach in reaches]
         return found + [("advance", width, reach) for width in self._widths[1:] for reach in reaches]
 
     def relieve(self) -> None:

@@ -12,24 +12,23 @@ from rag_core.engines.llama import LlamaSettings
 
 __all__ = ["GROUP", "SPAN", "Layer", "Matrix", "Packed", "Weights", "pack", "read_weights", "unpack"]
 
-# Weights that share a scale and an offset, and weights whose eight groups lie in the same words: see `pack`.
+# Weights that share a scale, and weights whose eight groups lie in the same words: see `pack`.
 GROUP, SPAN = 32, 256
-# Shares of a group's range that are tried as its scale: cutting off the outermost weight can serve the others.
-_SHARES = (1.0, 0.95, 0.9, 0.85)
-_LEVELS = 15
+# Parts of a group's largest weight that are tried as the end of its scale: cutting it off can serve the others.
+_SHARES = (1.05, 1.0, 0.95, 0.9, 0.85)
+_LOWEST, _HIGHEST = -8, 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """Weights of four bits: a weight is its bits times its scale plus its offset.
+    """Weights of four bits: a weight is its bits less 8, times its scale.
 
-    `words` int32 (outputs, padded inputs / 8), `scale` and `offset` float16 (padded inputs / GROUP, outputs). Inputs
-    are padded with zeros to a multiple of SPAN.
+    `words` int32 (outputs, padded inputs / 8); `scales` int32 (padded inputs / GROUP / 2, outputs), each word the
+    float16 scales of two groups, the first in its lower half. Inputs are padded with zeros to a multiple of SPAN.
     """
 
     words: torch.Tensor
-    scale: torch.Tensor
-    offset: torch.Tensor
+    scales: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,44 +117,42 @@ def _matrix(tensor: torch.Tensor, four_bit: bool) -> Matrix:
 
 
 def pack(tensor: torch.Tensor) -> Matrix:
-    """Return a matrix in four bits with a scale and an offset for every GROUP inputs.
+    """Return a matrix in four bits with a scale for every GROUP inputs.
 
     Word c of a SPAN holds in its nibble j the weight j * GROUP + c of the span, so that one shift of all words gives
-    the whole of one group. Of a few scales a group takes that with the smallest square error.
+    the whole of one group. The weight that is furthest from zero gets the lowest of the sixteen levels, which has no
+    opposite; of a few scales a group takes that with the smallest square error.
     """
     outputs, inputs = tensor.shape
     padded = -(-inputs // SPAN) * SPAN
     whole = torch.nn.functional.pad(tensor.float(), (0, padded - inputs)).view(outputs, padded // GROUP, GROUP)
-    low, high = whole.amin(-1, keepdim=True), whole.amax(-1, keepdim=True)
-    middle, best_error = (low + high) / 2, torch.full_like(low, torch.inf)
-    best_scale, best_offset = torch.zeros_like(low), torch.zeros_like(low)
+    furthest = whole.gather(-1, whole.abs().argmax(-1, keepdim=True))
+    best, best_error = torch.zeros_like(furthest), torch.full_like(furthest, torch.inf)
     for share in _SHARES:
         # What is stored is rounded to float16: the bits are chosen for that.
-        scale = ((high - low) * share / _LEVELS).half().float()
-        offset = (middle - scale * (_LEVELS / 2)).half().float()
-        error = (_bits(whole, scale, offset) * scale + offset - whole).square().sum(-1, keepdim=True)
-        better = error < best_error
-        best_scale, best_offset = torch.where(better, scale, best_scale), torch.where(better, offset, best_offset)
+        scale = (furthest * share / _LOWEST).half().float()
+        error = (_levels(whole, scale) * scale - whole).square().sum(-1, keepdim=True)
+        best = torch.where(error < best_error, scale, best)
         best_error = torch.minimum(error, best_error)
-    nibbles = _bits(whole, best_scale, best_offset).int().view(outputs, padded // SPAN, SPAN // GROUP, GROUP)
+    nibbles = (_levels(whole, best).int() - _LOWEST).view(outputs, padded // SPAN, SPAN // GROUP, GROUP)
     words = torch.zeros(outputs, padded // SPAN, GROUP, dtype=torch.int32, device=tensor.device)
     for number in range(SPAN // GROUP):
         words |= nibbles[:, :, number] << (4 * number)
-    scale, offset = (value.squeeze(-1).T.contiguous().half() for value in (best_scale, best_offset))
-    return Matrix(outputs, inputs, packed=Packed(words.view(outputs, padded // 8), scale, offset))
+    pairs = best.half().view(outputs, -1, 2).transpose(0, 1).contiguous().view(torch.int32)
+    return Matrix(outputs, inputs, packed=Packed(words.view(outputs, padded // 8), pairs.squeeze(-1)))
 
 
-def _bits(whole: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    return ((whole - offset) / scale.clamp(min=1e-10)).round().clamp(0, _LEVELS)
+def _levels(whole: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return (whole / torch.where(scale == 0, 1.0, scale)).round().clamp(_LOWEST, _HIGHEST)
 
 
 def unpack(matrix: Matrix, dtype: torch.dtype) -> torch.Tensor:
     """Return the whole matrix (outputs, inputs) of what `pack` made."""
     if matrix.packed is None:
         raise ValueError("the matrix is not packed")
-    packed, rows = matrix.packed, matrix.outputs
-    shifts = torch.arange(0, 32, 4, dtype=torch.int32, device=packed.words.device)
-    nibbles = (packed.words.view(rows, -1, 1, GROUP) >> shifts.view(1, 1, -1, 1)) & _LEVELS
-    scale, offset = (part.T.float().unsqueeze(-1) for part in (packed.scale, packed.offset))
-    whole = nibbles.view(rows, -1, GROUP).float() * scale + offset
+    words, rows = matrix.packed.words, matrix.outputs
+    shifts = torch.arange(0, 32, 4, dtype=torch.int32, device=words.device)
+    nibbles = (words.view(rows, -1, 1, GROUP) >> shifts.view(1, 1, -1, 1)) & 15
+    scales = matrix.packed.scales.unsqueeze(-1).view(torch.float16).transpose(0, 1).reshape(rows, -1, 1)
+    whole = (nibbles.view(rows, -1, GROUP) + _LOWEST).float() * scales.float()
     return whole.view(rows, -1)[:, : matrix.inputs].to(dtype)
