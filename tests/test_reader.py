@@ -94,6 +94,9 @@ def test_whole_words_and_figures_are_kept() -> None:
     figure = text.index("250")
     assert text[slice(*whole(text, figure, figure + 3))] == "$1,250.40"
     assert text[slice(*whole(text, text.index("(from"), text.index("$") + 9))] == "from $1,250.40"
+    both = f"Sales of the {'x' * 60} division rose, {text}"
+    end = both.index("5%") + 2
+    assert both[slice(*whole(both, end - 2, end))] == "6.5%"
     year = text.index("1896")
     assert text[slice(*whole(text, year, len(text)))] == "1896"
 
