@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from rag_core.reader import base_digest, unpacked
+from rag_core.reader import SpanReader, base_digest, unpacked
 from train.encoding import PASSAGE_BREAK, Encoder
 from train.errors import DataError
 from train.reader.build import NO_ANSWER
 from train.reader.build import main as build
 from train.reader.cloze import cloze_examples
+from train.reader.evaluate import evaluate
 from train.reader.examples import compose, held_out, occurrences, report_examples
 from train.reader.network import build_network, span_loss, span_scores
 from train.reader.packing import packed
@@ -218,3 +219,24 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
     wanted = network["encoder"].state_dict()[name] - base[name]
     assert float((changes[name] - wanted).norm() / wanted.norm()) < 0.15
     assert torch.equal(changes["head.weight"], network["head"].weight.detach())
+
+
+def test_scores_are_over_answerable_and_other_questions_apart() -> None:
+    text = "The bridge was opened by Olga Brandt on 4 May 1931."
+    rows = [
+        {"text": text, "question": "Who opened the bridge?", "answers": ["a mason", "Olga Brandt"], "answerable": True},
+        {"text": text, "question": "When was the bridge opened?", "answers": ["in autumn"], "answerable": True},
+        {"text": text, "question": "How many ships does the navy have?", "answers": [], "answerable": False},
+    ]
+    scores = evaluate(rows, SpanReader())
+    assert (scores["answerable"], scores["unanswerable"]) == (2, 1)
+    assert scores["f1"] == scores["exact"] == scores["contained"] == 0.5
+    assert scores["auc"] == scores["kept"] == scores["refused"] == 1.0
+    assert evaluate([], SpanReader())["f1"] is None
+
+
+def test_a_row_without_a_field_is_named() -> None:
+    with pytest.raises(DataError, match=r"row 2 has no 'text'"):
+        evaluate(
+            [{"text": "", "question": "Who?", "answers": [], "answerable": False}, {"question": "?"}], SpanReader()
+        )
