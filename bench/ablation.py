@@ -31,9 +31,9 @@ def _identity(question: str) -> str:
     return question
 
 
-def _mixed(weight: float) -> Callable[[float, float, float], float]:
+def _mixed(weight: float) -> Callable[..., float]:
     """Return a relevance with one weight of the cosine for every question."""
-    return lambda cosine, coverage, best: 1 / (1 + math.exp(-4 * (weight * cosine + (1 - weight) * coverage)))
+    return lambda cosine, coverage, best, **_: 1 / (1 + math.exp(-4 * (weight * cosine + (1 - weight) * coverage)))
 
 
 _NO_MARKS = {f"rag_core.marks.{name}": 0.0 for name in ("_LABEL", "_NAMED", "_ITEM", "_STATEMENT", "_TITLED")}
@@ -46,6 +46,7 @@ ROWS: dict[str, Change] = {
     "without statements' titles": {"rag_core.marks._TITLED": 0.0},
     "without spelling out": {"rag_core.retrieval.spelt_out": _identity},
     "asking words count in full": {"rag_core.lexical._ASKING": 1.0},
+    "figures weighed as all else": {"rag_core.retrieval._FIGURE_SHARE": 1.0},
     "words alone, no cosine": {"rag_core.retrieval.relevance": _mixed(0.0)},
     "cosine alone, no words": {"rag_core.retrieval.relevance": _mixed(1.0)},
     "one weight for all: 0.3": {"rag_core.retrieval.relevance": _mixed(0.3)},

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag_core.marks import passage_marks, question_marks
+from rag_core.marks import ROW, passage_marks, question_marks
 from rag_core.wording import asks_only, stem, words
 
 __all__ = ["ChunkKey", "LexicalIndex", "LexicalMatch", "terms"]
@@ -95,19 +95,21 @@ class LexicalIndex:
 
     def search(self, query: str, count: int, document_ids: Sequence[str] | None = None) -> list[LexicalMatch]:
         """Return at most `count` passages that share a term with `query`, best first."""
-        with self._lock:
-            if self._built is None:
-                self._built = _Built(self._terms)
-            built = self._built
-        return built.search(query, count, None if document_ids is None else frozenset(document_ids))
+        return self._current().search(query, count, None if document_ids is None else frozenset(document_ids))
 
     def matches(self, query: str, keys: Sequence[ChunkKey]) -> dict[ChunkKey, LexicalMatch]:
         """Return how the passages `keys` match `query`; those that share no term score 0."""
+        return self._current().matches(query, keys)
+
+    def names_row(self, query: str) -> bool:
+        """Return whether `query` holds the label of some table's row whole."""
+        return self._current().names_row(query)
+
+    def _current(self) -> _Built:
         with self._lock:
             if self._built is None:
                 self._built = _Built(self._terms)
-            built = self._built
-        return built.matches(query, keys)
+            return self._built
 
 
 class _Built:
@@ -135,6 +137,9 @@ class _Built:
             scores = scores * np.array([key[0] in document_ids for key in self._keys], dtype=scores.dtype)
         best = np.argsort(-scores, kind="stable")[:count]
         return [self._match(int(row), scores, most) for row in best if scores[row] > 0]
+
+    def names_row(self, query: str) -> bool:
+        return any(mark.startswith(ROW) for mark in question_marks(query, self._frequencies.__contains__))
 
     def matches(self, query: str, keys: Sequence[ChunkKey]) -> dict[ChunkKey, LexicalMatch]:
         scores, most = self._scores(query)

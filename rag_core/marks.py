@@ -12,7 +12,10 @@ from collections.abc import Callable
 from rag_core.vocabulary import concepts, statement_of, wanted
 from rag_core.wording import stems
 
-__all__ = ["passage_marks", "question_marks"]
+__all__ = ["ROW", "passage_marks", "question_marks"]
+
+# What the mark of a row label begins with.
+ROW = "="
 
 # Weights in a question, where a word counts 1.
 _LABEL = 1.0
@@ -40,7 +43,7 @@ def passage_marks(text: str, *, report: bool = True) -> list[str]:
     for line in text.splitlines():
         label, figures = _row(line)
         if 0 < len(label) <= _LABEL_WORDS:
-            marks.append(f"={' '.join(label)}")
+            marks.append(f"{ROW}{' '.join(label)}")
         for concept in concepts(label) if figures > 1 else ():
             statement = statement_of(concept)
             if statement:
@@ -70,7 +73,7 @@ def question_marks(question: str, known: Callable[[str], bool]) -> dict[str, flo
     for length in range(min(_LABEL_WORDS, len(words)), 0, -1):
         for start in range(len(words) - length + 1):
             end = start + length
-            label = f"={' '.join(words[start:end])}"
+            label = f"{ROW}{' '.join(words[start:end])}"
             if known(label) and not any(first <= start and end <= last for first, last in taken):
                 taken.append((start, end))
                 marks[label] = _LABEL

@@ -12,6 +12,7 @@ In a report, what a question wants is also spelt out as financial statements nam
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,9 @@ __all__ = ["Retriever", "relevance"]
 # of one field have by chance; the logistic's slope and middle. See `relevance`.
 _EVEN = 0.13
 _FALL = 2.0
+# Share of the cosine's weight that is left where a figure of a table is asked for: embedded rows of figures look alike.
+_FIGURE_SHARE = 0.5
+_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)|\b(?:FY|Q[1-4])\W?\d\d\b")
 _CHANCE = 0.3
 _SLOPE = 8.0
 _MIDDLE = 0.37
@@ -41,14 +45,15 @@ _MIDDLE = 0.37
 _WINDOWS_PER_CANDIDATE = 2
 
 
-def relevance(cosine: float, coverage: float, best_coverage: float) -> float:
+def relevance(cosine: float, coverage: float, best_coverage: float, *, figure: bool = False) -> float:
     """Return the score in [0, 1] of a passage: how likely it holds what the question asks for.
 
     `cosine` in [-1, 1] and `coverage` (0 or more) are those of the passage's best window and of its words,
-    `best_coverage` the highest coverage of any passage for the same question. The weights were fitted on four sets of
-    questions at once, and hold where any one of them is left out.
+    `best_coverage` the highest coverage of any passage for the same question. `figure` says that the question gives a
+    figure's place in a table, a row's label and a period. The weights were chosen on four sets of questions at once,
+    and hold where any one of them is left out.
     """
-    weight = 1.0 / (1.0 + (best_coverage / _EVEN) ** _FALL)
+    weight = (_FIGURE_SHARE if figure else 1.0) / (1.0 + (best_coverage / _EVEN) ** _FALL)
     mixed = weight * (cosine - _CHANCE) + (1.0 - weight) * coverage
     return 1.0 / (1.0 + math.exp(-_SLOPE * (mixed - _MIDDLE)))
 
@@ -111,20 +116,22 @@ class Retriever:
             document_ids = list(dict.fromkeys(document_ids))
         if not records or document_ids == []:
             return []
-        candidates = self._candidates(query, max(k, self._config.candidates), document_ids, records)
+        searched = list(records.values()) if document_ids is None else [records[key] for key in document_ids]
+        wording = spelt_out(query) if any(is_report(record) for record in searched) else query
+        candidates = self._candidates(query, wording, max(k, self._config.candidates), document_ids, records)
         best = max((item.coverage for item in candidates), default=0.0)
-        scored = [(relevance(item.cosine, item.coverage, best), item) for item in candidates]
+        # Spelt out, a question is nearest to the statement itself, figures or not.
+        figure = wording == query and _YEAR.search(query) is not None and self._index.lexical().names_row(query)
+        scored = [(relevance(item.cosine, item.coverage, best, figure=figure), item) for item in candidates]
         # Ties are broken by the cosine, then by the order in the documents, so that a search repeats itself exactly.
         scored.sort(key=lambda pair: (-pair[0], -pair[1].cosine, pair[1].record.sequence, pair[1].chunk.number))
         hits = [item.hit(score) for score, item in scored[: max(k, self._config.rerank_candidates)]]
         return (reranked(query, hits, self._reranker) if self._reranker else hits)[:k]
 
     def _candidates(
-        self, query: str, count: int, document_ids: Sequence[str] | None, records: dict[str, Record]
+        self, query: str, wording: str, count: int, document_ids: Sequence[str] | None, records: dict[str, Record]
     ) -> list[_Candidate]:
-        """Return the passages that either side proposes, each scored by both sides."""
-        searched = records.values() if document_ids is None else [records[key] for key in document_ids]
-        wording = spelt_out(query) if any(is_report(record) for record in searched) else query
+        """Return the passages that either side proposes, each scored by both sides; `wording` is what is embedded."""
         vector = self._embedder.encode([wording])[0]
         near = self._index.nearest(vector, count * _WINDOWS_PER_CANDIDATE, document_ids)
         lexical = self._index.lexical()

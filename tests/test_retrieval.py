@@ -198,11 +198,21 @@ def test_the_score_is_a_share_that_grows_with_either_side(
     assert 0 <= score <= 1
     assert relevance(min(1.0, cosine + step), coverage, best) >= score
     assert relevance(cosine, min(best, coverage + step), best) >= score
+    assert 0 <= relevance(cosine, coverage, best, figure=True) <= 1
 
 
 def test_meaning_decides_where_no_words_are_shared_and_words_where_they_are() -> None:
     assert relevance(0.6, 0.0, 0.05) > relevance(0.3, 0.05, 0.05)
     assert relevance(0.3, 0.6, 0.6) > relevance(0.6, 0.4, 0.6)
+
+
+def test_words_decide_between_tables_of_figures() -> None:
+    assert relevance(0.7, 0.10, 0.12) > relevance(0.3, 0.12, 0.12)
+    assert relevance(0.7, 0.20, 0.30, figure=True) < relevance(0.3, 0.30, 0.30, figure=True)
+    index = LexicalIndex()
+    index.add([(("a", 0), "Raw materials | 222 | 191"), (("b", 0), "Raw materials are bought.")])
+    assert index.names_row("What were raw materials in 2019?")
+    assert not index.names_row("What were materials in 2019?")
 
 
 @pytest.mark.parametrize(
