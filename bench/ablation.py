@@ -77,17 +77,31 @@ def _place(hits: Sequence[Any], one_a_page: bool) -> list[Any]:
     return [*first, *later]
 
 
-def _remembering(encode: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:
-    """Return `encode` for one text at a time, each encoded once."""
-    known: dict[str, Any] = {}
+def _remember(rag: Any) -> None:
+    """Have a pipeline keep what its rows have in common: vectors of questions and windows, and what is near to which."""
+    encode, nearest, vectors = rag.embedder.encode, rag.index.nearest, rag.index.vectors
+    encoded: dict[str, Any] = {}
+    near: dict[Any, Any] = {}
+    held: dict[Any, Any] = {}
 
-    def remembered(texts: Sequence[str]) -> Any:
+    def encode_once(texts: Sequence[str]) -> Any:
         (text,) = texts
-        if text not in known:
-            known[text] = encode(texts)
-        return known[text]
+        if text not in encoded:
+            encoded[text] = encode(texts)
+        return encoded[text]
 
-    return remembered
+    def nearest_once(vector: Any, count: int, document_ids: Sequence[str] | None = None) -> Any:
+        key = (vector.tobytes(), count, None if document_ids is None else tuple(document_ids))
+        if key not in near:
+            near[key] = nearest(vector, count, document_ids)
+        return near[key]
+
+    def vectors_once(keys: Sequence[Any]) -> Any:
+        missing = [key for key in keys if key not in held]
+        held.update(vectors(missing) if missing else {})
+        return {key: held[key] for key in keys if key in held}
+
+    rag.embedder.encode, rag.index.nearest, rag.index.vectors = encode_once, nearest_once, vectors_once
 
 
 def _changed(change: Change) -> AbstractContextManager[Any]:
@@ -117,7 +131,7 @@ def measure(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, i
         reports, ids = reports_index(folder, index)
     # The same questions are asked in every row.
     for rag in (texts, reports):
-        rag.embedder.encode = _remembering(rag.embedder.encode)
+        _remember(rag)
 
     figures: Figures = {title: {} for title in sets}
     for row, change in {**ROWS, **TRIED}.items():
