@@ -16,6 +16,7 @@ from rag_core.embedding import Embedder, Vectors
 from rag_core.errors import DocumentNotFoundError, DocumentTooLargeError, IndexStateError
 from rag_core.keeping import FolderKeeper, Keeper, window_keys
 from rag_core.lexical import LexicalIndex
+from rag_core.nearby import VectorCache
 from rag_core.outline import TableHeaders
 from rag_core.records import Chunk, Document, Progress, ProgressCallback
 from rag_core.splitting import SPLITTER_VERSION
@@ -48,6 +49,7 @@ class DocumentIndex:
         self._state = threading.RLock()
         self._records: dict[str, Record] = {}
         self._lexical = LexicalIndex()
+        self._near = VectorCache()
         # Documents whose words the lexical index holds; the others join at the next search.
         self._worded: set[str] = set()
         self._closed = False
@@ -103,6 +105,7 @@ class DocumentIndex:
             self._keeper.drop_vectors(keys, list(records.values()))
             raise
         self._lexical.add(_passages(record), report=is_report(record))
+        self._near.put(dict(zip(keys, vectors, strict=True)))
         with self._state:
             self._records = {**self._records, record.document.id: record}
             self._worded.add(record.document.id)
@@ -134,6 +137,7 @@ class DocumentIndex:
             self._keeper.uncommit(document_id)
         with self._state:
             self._records = {key: record for key, record in self._records.items() if key not in gone}
+            self._near.keep_only(self._records)
             self._forget_words(gone)
             kept = list(self._records.values())
         self._keeper.drop_vectors([key for record in dropped for key in window_keys(record)], kept)
@@ -168,8 +172,17 @@ class DocumentIndex:
 
     def vectors(self, keys: Sequence[WindowKey]) -> dict[WindowKey, Vectors]:
         """Return the unit vectors of those windows that are there."""
-        with self._keeper.searching() as store:
-            return store.vectors(keys) if store else {}
+        records = self._current()
+
+        def windows_of(document_id: str, chunk: int) -> int:
+            record = records.get(document_id)
+            return len(record.chunks[chunk].windows) if record and chunk < len(record.chunks) else 0
+
+        def fetch(missing: Sequence[WindowKey]) -> dict[WindowKey, Vectors]:
+            with self._keeper.searching() as store:
+                return store.vectors(missing) if store else {}
+
+        return self._near.get(keys, windows_of, fetch)
 
     def lexical(self) -> LexicalIndex:
         """Return the word index over all documents, up to date."""
@@ -188,6 +201,7 @@ class DocumentIndex:
         self._closed = True
         with self._writing, self._state:
             self._records = {}
+            self._near.keep_only(())
             self._lexical = LexicalIndex()
             self._worded = set()
             self._keeper.close()
@@ -199,6 +213,7 @@ class DocumentIndex:
             found = self._keeper.refresh(self._records)
             if found is not None:
                 self._records = found
+                self._near.keep_only(found)
             return self._records
 
     def _check_open(self) -> None:
