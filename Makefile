@@ -52,6 +52,8 @@ format: $(DEV_STAMP) ## put the code into form
 
 bench: $(DEV_STAMP) ## measure against the plain recipe; writes bench/results
 	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.index
+	$(BIN)/python -m bench.capacity
 	@if [ -n "$(DATA)" ]; then $(BIN)/python -m bench.retrieval --data "$(DATA)"; \
 	 else echo "make bench DATA=DIR also measures retrieval on DIR/corpus.jsonl and DIR/queries.jsonl"; fi
 

@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--gpu-hour", type=float, default=GPU_HOUR, help="price of a GPU's hour; an assumption")
     parser.add_argument("--visitors", type=int, default=1_000, help="APP_VISITORS of one replica of the app")
-    parser.add_argument("--bytes-a-window", type=float, default=16_384, help="index memory of an embedded window")
+    parser.add_argument("--bytes-a-window", type=float, default=14_000, help="index memory of an embedded window")
     for name, value in asdict(Load()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -21,6 +21,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,16 +288,18 @@ def main() -> None:
     config = RagConfig().with_setting("limits.documents", 1_000_000)
     config = config.with_setting("embedding.model", options.embedder)
     config = config.with_setting("embedding.device", options.device)
-    figures: dict[str, Pair] = {}
+    parts: list[Callable[[], dict[str, Pair]]] = []
     if options.texts:
-        figures.update(embedding(config, options.texts))
+        parts.append(lambda: embedding(config, options.texts))
     if options.documents:
-        figures.update(indexing(config, options.documents, options.pages))
-    for size in options.sizes:
-        figures.update(search(config, size, options.questions, words=True))
-    for size in options.vectors_only:
-        figures.update(search(config, size, options.questions, words=False))
-    report(figures, load, options.out)
+        parts.append(lambda: indexing(config, options.documents, options.pages))
+    parts += [partial(search, config, size, options.questions, True) for size in options.sizes]
+    parts += [partial(search, config, size, options.questions, False) for size in options.vectors_only]
+    figures: dict[str, Pair] = {}
+    for part in parts:
+        # Written after each part: the largest sizes take long, and may not fit.
+        figures.update(part())
+        report(figures, load, options.out)
 
 
 if __name__ == "__main__":
