@@ -27,7 +27,7 @@ _DESCRIPTION = """Write train.jsonl and eval.jsonl: questions over paragraphs an
 Paragraphs stand in train/reader/paragraphs, every eighth of a file is held out; reports are made up from the seed."""
 _EXAMPLES = """
 python -m train.reader.build runs/reading
-python -m train.finetune train/configs/smollm2-cpu.yaml --set data.train=runs/reading/train.jsonl --set data.eval=runs/reading/eval.jsonl
+python -m train.finetune train/configs/smollm2-cpu.yaml --set data.train=runs/reading/train.jsonl
 """
 
 
