@@ -2,7 +2,7 @@
 
 `python -m bench.gpu [--weights DIR] [--small MODEL] [--parts one,four,many,lookup] [--out bench/results]` writes random
 weights of Mistral-7B's shape into DIR once (14.5 GB) and measures on them: speed depends on shapes, not on what was
-learnt. Prompt lookup is measured on real small weights that quote the sample documents. Prints a table; writes JSON, to
+learnt. Prompt lookup is measured on real small weights that answer over the sample documents. Prints a table; writes JSON, to
 which parts measured on the same card are added, and a picture.
 """
 
@@ -50,7 +50,8 @@ def engine(folder: Path, **options: Any) -> CudaEngine:
     if settings is None:
         raise SystemExit(f"{folder} is not a model that this engine runs")
     options = {"length": 4_096, "prompt_lookup": False, "prepare": False, **options}
-    return CudaEngine(folder, settings, frozenset(), **options)
+    stops: frozenset[int] = options.pop("stops", frozenset())
+    return CudaEngine(folder, settings, stops, **options)
 
 
 def random_prompts(count: int, tokens: int, vocabulary: int = 32_000) -> list[list[int]]:
@@ -195,28 +196,33 @@ def many_chats(folder: Path, card: dict[str, float], plain: bool) -> Figures:
 
 
 def lookup(model: str, plain: bool) -> Figures:
-    """Measure drafts from the prompt on answers that quote, with real weights; tokens with and without must agree."""
-    from bench.gpu_plain import quoting_prompts, small_model
+    """Measure drafts from the prompt on answers over documents, with real weights; tokens with and without must agree."""
+    from bench.gpu_plain import document_prompts, small_model
+    from rag_core.engines.local import stop_ids
+    from rag_core.engines.tokens import ChatTokenizer
 
     folder = small_model(model)
-    prompts = quoting_prompts(folder)
+    prompts = document_prompts(folder)
+    stops = stop_ids(folder, ChatTokenizer(folder))
     tokens: dict[bool, list[list[int]]] = {}
-    speeds: dict[bool, list[float]] = {}
+    taken: dict[bool, list[float]] = {}
     for drafted in (False, True):
-        made = engine(folder, prompt_lookup=drafted, length=2_048)
+        made = engine(folder, prompt_lookup=drafted, length=2_048, stops=stops)
         for prompt in prompts[:2]:
-            answer(made, prompt, 32)
-        runs = [answer(made, prompt, 160) for prompt in prompts]
-        tokens[drafted], speeds[drafted] = [run[0] for run in runs], [160 / run[1][-1] for run in runs]
+            answer(made, prompt[::-1], 32)
+        runs = [answer(made, prompt, 128) for prompt in prompts]
+        tokens[drafted] = [run[0] for run in runs]
+        # From the first token on; an answer of one token has no more.
+        taken[drafted] = [run[1][-1] - run[1][0] for run in runs]
         release(made)
-    ratios = [fast / slow for fast, slow in zip(speeds[True], speeds[False], strict=True)]
+    ratios = [slow / fast for slow, fast in zip(taken[False], taken[True], strict=True) if fast > 0]
     row = {
-        "ours": statistics.geometric_mean(ratios),
+        "ours": sum(taken[False]) / sum(taken[True]),
         "least": min(ratios),
         "most": max(ratios),
         "answers with the same tokens": sum(a == b for a, b in zip(tokens[True], tokens[False], strict=True)),
         "answers": len(prompts),
-        "tokens/s without": statistics.median(speeds[False]),
+        "tokens/s without": sum(len(each) - 1 for each in tokens[False]) / sum(taken[False]),
         "plain": 1.0,
     }
     agreement: dict[str, float] = {}

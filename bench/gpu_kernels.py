@@ -104,8 +104,21 @@ def measure(sweep: bool) -> dict[str, dict[str, Any]]:
     return found
 
 
+def draw(products: dict[str, Any], out: Path) -> None:
+    """Draw each product's share of the bandwidth of a plain copy."""
+    from bench.pictures import bars
+
+    copy = products["card"]["TB/s"]
+    shares = {name: row["1"]["TB/s"] / copy for name, row in products["by rows or tile"].items()}
+    bars(
+        shares,
+        f"One row's product on one {products['card']['name']}: share of a copy's bandwidth",
+        out / "gpu_products.png",
+    )
+
+
 def main() -> None:
-    """Measure, print, and add to gpu.json."""
+    """Measure, print, draw, and add to gpu.json."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_kernels", description=__doc__)
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
@@ -123,6 +136,7 @@ def main() -> None:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     found["products"] = {"card": card, "by rows or tile": measure(options.sweep)}
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    draw(found["products"], options.out)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The other side of `bench.gpu`: `transformers` as its documentation shows it, and prompts whose answers quote."""
+"""The other side of `bench.gpu`: `transformers` as its documentation shows it, and questions over documents."""
 
 from __future__ import annotations
 
 import gc
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,13 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).parent.parent
-TEXTS = ("options.md", "working_capital.md", "credit_spread.txt", "haircut.txt")
-_WORDS = 110
 
 
 class PlainModel:
     """A model by `from_pretrained` on the card, generating greedily by `generate`."""
 
     def __init__(self, folder: Path, recipe: dict[str, Any] | None = None) -> None:
+        """Load it onto the card."""
         from transformers import AutoModelForCausalLM
 
         options: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": 0}, **(recipe or {})}
@@ -74,7 +74,9 @@ class PlainModel:
             same += int((logits.argmax(-1) == chosen).sum())
             total += len(answer)
             gaps.append(float(ahead.max()))
-        whole = sum(self.answer(prompt, len(answer))[0] == answer for prompt, answer in zip(prompts, ours, strict=True))
+        pairs = zip(prompts, ours, strict=True)
+        # Ours have no stop token; where one came, a free run goes on behind it.
+        whole = sum(not answer or self.answer(prompt, len(answer))[0] == answer for prompt, answer in pairs)
         return {"share": same / total, "gap": max(gaps), "whole answers": whole, "answers": len(ours)}
 
     def close(self) -> None:
@@ -110,20 +112,20 @@ def small_model(model: str) -> Path:
     return model_folder(resolve_generator(config.generation), config.cache_directory)
 
 
-def quoting_prompts(folder: Path) -> list[list[int]]:
-    """Return prompts with a paragraph of the sample documents each, and the wish to have it repeated."""
+def document_prompts(folder: Path) -> list[list[int]]:
+    """Return prompts for answers that quote: 800 characters of a sample text each, around what a sample question is about."""
     from rag_core.engines.tokens import ChatTokenizer
+    from rag_core.policy import SMALL
     from rag_core.records import Message
 
     tokenizer = ChatTokenizer(folder)
+    samples = ROOT / "sample_files"
     found = []
-    for name in TEXTS:
-        words = (ROOT / "sample_files" / name).read_text(encoding="utf-8").split()
-        pieces = [" ".join(words[at : at + _WORDS]) for at in range(0, 4 * _WORDS, _WORDS)]
-        for number in range(2):
-            shown = [pieces[number], pieces[2], pieces[3]]
-            passages = "\n\n".join(f"[{place + 1}]\n{text}" for place, text in enumerate(shown))
-            question = "Repeat passage [1] word for word."
-            system = Message("system", "You are an assistant that answers questions using the given passages.")
-            found.append(tokenizer.encode([system, Message("user", f"{passages}\n\n{question}")]))
+    for entry in json.loads((samples / "questions.json").read_text(encoding="utf-8")):
+        if not entry["evidence"] or Path(entry["file"]).suffix not in (".md", ".txt"):
+            continue
+        text = (samples / entry["file"]).read_text(encoding="utf-8")
+        at = max(0, text.find(entry["evidence"]) - 400)
+        asked = f"{text[at : at + 800]}\n\nRepeat the passage above word for word."
+        found.append(tokenizer.encode([Message("system", SMALL.system), Message("user", asked)]))
     return found

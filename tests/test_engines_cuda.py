@@ -216,6 +216,29 @@ def test_the_few_tokens_of_a_next_turn_are_read_as_rows(folder: Path, says: Any)
     assert reads == [0]
 
 
+def test_recordings_that_compute_something_else_are_given_up(
+    folder: Path, says: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A recording is stood in for by a call; the broken one changes nothing, so the token before is taken for its own."""
+
+    class Recording:
+        def __init__(self, replay: Callable[[], None]) -> None:
+            self.replay = replay
+
+    for broken in (False, True):
+        passes = Passes(slot_model(folder), record=True)
+        stale = (lambda passes=passes: passes._chosen.fill_(WORDS - 1)) if broken else None
+        monkeypatch.setattr(passes, "_recorded", lambda body, stale=stale: Recording(stale or body))
+        with torch.inference_mode():
+            passes.try_out()
+        assert passes.recording is not broken
+        assert ("not recorded" in caplog.text) is broken
+        line = Scheduler(passes, NONE, lookup=False)
+        requests = submitted(line, *PROMPTS[:4], limit=20)
+        run(line)
+        assert [tokens_of(request) for request in requests] == [says(prompt, 20) for prompt in PROMPTS[:4]]
+
+
 def test_a_long_prompt_is_read_in_parts_between_the_others_tokens(
     folder: Path, says: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
