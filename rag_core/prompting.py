@@ -24,9 +24,9 @@ PROMPT_VERSION = "1"
 
 CountTokens = Callable[[Sequence[Message]], int]
 
-# Control tokens of the chat formats in use: <|im_end|>, <s>, [INST], <<SYS>>, <start_of_turn>, <｜User｜>.
+# Control tokens of the chat formats in use: <|im_end|>, <s>, [INST], <<SYS>>, <start_of_turn>, <｜User｜>, <tool_call>.
 _CONTROL = re.compile(
-    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?s>)|<(?=<)|<(?=/?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|passage)\b)"
+    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?s>)|<(?=<)|<(?=/?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|passage|think|tool_call|tool_response|tools|function_calls?)\b)"
     r"|\[(?=/?(?:INST|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\b)",
     re.IGNORECASE,
 )
@@ -62,7 +62,9 @@ def build_prompt(
     Raises QuestionError where the question alone does not fit.
     """
     budget = policy.context_tokens - policy.answer_tokens
-    wanted = list(hits[: policy.passages])
+    # What retrieval holds for irrelevant is no evidence, and a small model may answer from it all the same.
+    relevant = [hit for hit in hits[: policy.passages] if hit.score >= policy.minimum_score]
+    wanted = relevant or list(hits[:1])
     turns = _recent_turns(history, policy.history_turns)
     focus = policy.focus_tokens
     kept, kept_turns = len(wanted), len(turns)
@@ -81,7 +83,7 @@ def build_prompt(
             raise QuestionError(
                 f"The question takes {tokens} tokens and the model has room for {budget}; ask a shorter one"
             )
-    dropped = min(len(hits), policy.passages) - kept
+    dropped = len(wanted) - kept
     return Prompt(tuple(messages), tuple(wanted[:kept]), tokens, policy.answer_tokens, dropped, len(turns) - kept_turns)
 
 

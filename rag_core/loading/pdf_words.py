@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from rag_core.loading.pdf_covers import Covers
 from rag_core.loading.pdf_grounds import Grounds
 
 __all__ = ["LINE_BREAK_HYPHEN", "PageWords", "Word", "read_words"]
@@ -85,6 +86,7 @@ class _Found:
     box: tuple[float, float, float, float]
     origin: tuple[float, float]
     look: _Look
+    item: int = 0
 
 
 def read_words(page: Any) -> PageWords:
@@ -145,7 +147,7 @@ class _WordReader:
             max(first.right, last.right),
             max(first.top, last.top),
         )
-        return _Found(self._text[start:end].translate(_LIGATURES), box, (self._x.value, self._y.value), look)
+        return _Found(self._text[start:end].translate(_LIGATURES), box, (self._x.value, self._y.value), look, item)
 
     def on_one_line(self, word: _Found) -> bool:
         """Tell whether the word just read keeps to its line: figures one below the other come without a space."""
@@ -218,6 +220,9 @@ def _sorted_out(page: Any, found: list[_Found]) -> PageWords:
     elif any(item.look.white for item in seen):
         grounds = Grounds(page)
         seen = [item for item in seen if not item.look.white or grounds.hold(item.box)]
+    if seen and not result.recognised:
+        covers = Covers(page)
+        seen = [item for item in seen if not covers.hide(item.item, item.box)]
     result.hidden = len(found) - len(seen)
     directions = Counter(item.look.quarter for item in seen if item.look.quarter >= 0)
     quarter = directions.most_common(1)[0][0] if directions else 0

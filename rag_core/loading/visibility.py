@@ -1,7 +1,8 @@
 """Which HTML elements a reader cannot see: by attribute, by their own style, or by a simple rule of the page's style.
 
-Only what can be told without a browser: declarations that hide (`display: none`, no size, no opacity, off the page,
-letters in the ground's colour) on the element itself, or on a selector of one tag, class or id.
+Text marked `aria-hidden`, which a screen reader's user does not meet, counts as hidden unless whole parts of the page
+stand in it. Otherwise only what can be told without a browser: declarations that hide (`display: none`, no size, no
+opacity, off the page, letters in the ground's colour) on the element itself, or on a selector of one tag, class or id.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _HIDING = re.compile(
     rf"|opacity\s*:\s*{_ZERO}%?\s*(?=[;!]|$)|font(?:-size)?\s*:\s*(?:{_ZERO}|0*1|0?\.\d+)(?:px|pt)\b"
     rf"|font-size\s*:\s*{_ZERO}(?:r?em|%|ex|ch|vw|vh)?\s*(?=[;!]|$)"
     rf"|(?:left|right|top|bottom|text-indent|margin-left|margin-top)\s*:\s*-\d{{4,}}(?:\.\d+)?(?:px|pt|em|rem|%)?"
+    rf"|transform\s*:[^;]{{0,100}}translate[xy3d]{{0,2}}\(\s*-\d{{3,}}(?:\.\d+)?(?:px|pt|em|rem|vw|vh|%)"
+    rf"|clip-path\s*:\s*(?:inset\(\s*(?:[5-9]\d|100)(?:\.\d+)?%|circle\(\s*{_ZERO}(?:px|%)?\s*[\s)]|polygon\(\s*0(?:px|%)?\s+0(?:px|%)?\s*(?:,\s*0(?:px|%)?\s+0(?:px|%)?\s*)*\))"
     rf"|clip\s*:\s*rect\(\s*[01](?:px)?[,\s]+[01](?:px)?[,\s]+[01](?:px)?[,\s]+[01](?:px)?\s*\)"
     rf"|transform\s*:\s*scale[xy]?\(\s*{_ZERO}\s*\)|color\s*:\s*transparent)",
     re.IGNORECASE,
@@ -35,6 +38,7 @@ _WHITE_GROUND = re.compile(r"\s*(?:white|#fff(?:fff)?|transparent|none|inherit)\
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
 _SIMPLE = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?:\.(?P<cls>[\w-]+)|#(?P<id>[\w-]+))?", re.IGNORECASE)
+_PARTS = frozenset("body main article table h1 h2 h3 h4 h5 h6".split())
 _MOST_STYLE_CHARACTERS = 500_000
 _MOST_ANCESTORS = 64
 
@@ -69,6 +73,8 @@ class HidingRules:
         tag = element.tag
         if element.get("hidden") is not None or (tag == "dialog" and element.get("open") is None):
             return True
+        if (element.get("aria-hidden") or "").strip().lower() == "true" and not _is_part_of_page(element):
+            return True
         if tag == "input" or (tag == "font" and (element.get("size") or "") == "0"):
             return True
         style = element.get("style")
@@ -94,6 +100,11 @@ class HidingRules:
                 if not _WHITE_GROUND.fullmatch(value):
                     return True
         return False
+
+
+def _is_part_of_page(element: Any) -> bool:
+    """Tell whether an element holds headings or tables: a page that was saved under an open dialog hides all of itself."""
+    return element.tag in _PARTS or any(below.tag in _PARTS for below in element.iterdescendants())
 
 
 def _hides(declarations: str) -> bool:

@@ -1,0 +1,1 @@
+"""Hostile passages in otherwise good documents, generated; used by `bench.injection` and by the tests."""
