@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from rag_core.orders import asks_about_orders, gives_orders
 from rag_core.records import AnswerSentence, Citation, Document, Hit
 from rag_core.sentences import STOP_WORDS, content_terms, sentence_spans, terms, years
 from rag_core.tablecells import figure_years, table_at
@@ -55,7 +56,7 @@ def cite(answer: str, question: str, hits: Sequence[Hit]) -> tuple[tuple[Citatio
 
     `hits` are the passages that the model was shown. Every citation is verified verbatim against its document.
     """
-    candidates = _candidates(hits)
+    candidates = _candidates(hits, question)
     weights = _weights(candidates)
     asked = set(content_terms(question))
     citations: list[Citation] = []
@@ -77,7 +78,7 @@ def closest_sentence(question: str, hits: Sequence[Hit]) -> Citation | None:
 
     What is offered in place of a model's sentence that nothing supports. `score` in [0, 1] is the share covered.
     """
-    candidates = [item for item in _candidates(hits, most=1) if len(item.inside) > 2]
+    candidates = [item for item in _candidates(hits, question, most=1) if len(item.inside) > 2]
     weights = _weights(candidates)
     asked = [term for term in dict.fromkeys(content_terms(question)) if term in weights]
     total = sum(weights[term] for term in asked)
@@ -104,12 +105,18 @@ def verify(citation: Citation) -> bool:
     )
 
 
-def _candidates(hits: Sequence[Hit], most: int = _MOST_SENTENCES) -> list[_Candidate]:
+def _candidates(hits: Sequence[Hit], question: str, most: int = _MOST_SENTENCES) -> list[_Candidate]:
     result: list[_Candidate] = []
+    all_count = asks_about_orders(question)
     for hit in hits:
         document = hit.document
         headings = frozenset(term for heading in hit.headings for term in content_terms(heading))
-        spans = sentence_spans(document.text, hit.start, hit.end)
+        # An order to whoever reads the document supports nothing.
+        spans = [
+            (start, end)
+            for start, end in sentence_spans(document.text, hit.start, hit.end)
+            if all_count or not gives_orders(document.text[start:end])
+        ]
         for index in range(len(spans)):
             for last in range(index, min(index + most, len(spans))):
                 start, end = spans[index][0], spans[last][1]

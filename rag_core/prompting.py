@@ -2,7 +2,8 @@
 
 Context first, question last. Each passage is numbered and fenced by a tag that holds a hash of all passages and the
 question: text inside a document would have to contain the hash of itself to close its own fence. Control tokens of
-chat templates that stand in a document, a file name or a question are defused before any tokenizer sees them.
+chat templates that stand in a document, a file name or a question are defused before any tokenizer sees them, and
+sentences that give orders to whatever reads them (`rag_core.orders`) are left out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag_core.errors import QuestionError
+from rag_core.orders import asks_about_orders, without_orders
 from rag_core.policy import ModelPolicy
 from rag_core.records import Hit, Message
 from rag_core.sentences import sentence_spans
@@ -102,7 +104,9 @@ def _recent_turns(history: Sequence[Message], turns: int) -> list[tuple[Message,
 def _messages(
     question: str, hits: Sequence[Hit], turns: Sequence[tuple[Message, ...]], policy: ModelPolicy, focus: int
 ) -> list[Message]:
-    shown = [defuse(focused_text(hit, focus)) for hit in hits]
+    keep = asks_about_orders(question)
+    texts = [focused_text(hit, focus) for hit in hits]
+    shown = [defuse(text if keep else without_orders(text)) for text in texts]
     # A lone surrogate (a broken file name, an escape in JSON) has no bytes of its own.
     seal = hashlib.sha256("\0".join([*shown, question]).encode("utf-8", "replace")).hexdigest()[:6]
     blocks = [
