@@ -79,10 +79,10 @@ _ORDERS = [
     r"\b(?:user|reader)(?:'s|s')? (?:question|request|query|prompt)s? (?:was|were|is|has been)\b"
     r"|\b(?:begin|end) (?:new )?(?:of )?prompt\b",
     r"\bnew (?:instructions?|prompt|system message)\s*:|\binclude the (?:phrase|word|words|string)\b",
-    r"(?:^|[.!?:;,]\s*|\band (?:then )?|\bthen )(?:please )?(?:say|reply|respond|answer|output|print)"
-    r"(?: only| just| back| exactly| exclusively| nothing but)*\s*(?:with|only|nothing|exclusively"
-    r"|the words?|:)\s*[\"'“]?\w",
-    rf"{_START}(?:(?:confirm by )?say(?:ing)?|reply|respond|repeat|output|print"
+    r"(?:^|[.!?:;,]\s*|\band (?:then )?|\bthen )(?:please )?(?:(?:say|reply|respond|output|print)\s*:"
+    r"|(?:say|reply|respond|answer|output|print)(?: only| just| back| exactly| exclusively| nothing but)*"
+    r"\s*(?:with|only|nothing|exclusively|the words?))\s*[\"'“]?\w",
+    r"(?:^|[.!?]\s+)(?:(?:confirm by )?say(?:ing)?|reply|respond|repeat|output|print"
     rf"|you (?:only )?say)\b(?! (?:you|your|we|the|that|an?|it|he|she|i|there|with))[^.!?]{{0,40}}(?:$"
     rf"|[.!?])",
     r"\b(?:decode|decrypt|translate) and (?:obey|follow|execute|run|answer)\b|\bsummari[sz]e (?:this"
@@ -140,7 +140,8 @@ def without_orders(text: str, spans: Sequence[tuple[int, int]] | None = None) ->
     """Return `text` with `[...]` for each run of sentences that give orders; the same text where none does."""
     spans = sentence_spans(text) if spans is None else spans
     flagged = [span for span in spans if gives_orders(text[span[0] : span[1]])]
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for start, end in flagged:
         between = text[position:start]
         if parts and not between.strip():

@@ -17,8 +17,6 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
 )
-# What a terminal takes for colours and cursor moves, letters and all.
-_TERMINAL = re.compile("(?:\x1b\\[|\x9b)[0-9;?]*[A-Za-z]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile("[\x20-\x7e\n\t]*")
 _WHITE_SPACE = re.compile(r"\s+")
@@ -28,7 +26,6 @@ def clean_text(text: str) -> str:
     r"""Return `text` with `\n` line ends, ordinary spaces, and without characters that nobody can see."""
     if _PLAIN.fullmatch(text):
         return text
-    text = _TERMINAL.sub("", text)
     text = _LINE_ENDS.sub("\n", text)
     text = _INVISIBLE.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)
