@@ -83,8 +83,8 @@ _ORDERS = [
     r"|(?:say|reply|respond|answer|output|print)(?: only| just| back| exactly| exclusively| nothing but)*"
     r"\s*(?:with|only|nothing|exclusively|the words?))\s*[\"'“]?\w",
     r"(?:^|[.!?]\s+)(?:(?:confirm by )?say(?:ing)?|reply|respond|repeat|output|print"
-    rf"|you (?:only )?say)\b(?! (?:you|your|we|the|that|an?|it|he|she|i|there|with))[^.!?]{{0,40}}(?:$"
-    rf"|[.!?])",
+    r"|you (?:only )?say)\b(?! (?:you|your|we|the|that|an?|it|he|she|i|there|with))[^.!?]{0,40}(?:$"
+    r"|[.!?])",
     r"\b(?:decode|decrypt|translate) and (?:obey|follow|execute|run|answer)\b|\bsummari[sz]e (?:this"
     r"|the) (?:document|text|passage|page) as\b",
     # What is to be given away.
