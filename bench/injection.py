@@ -40,7 +40,7 @@ LIVE_ATTRIBUTES = frozenset("href src srcset action formaction style background 
 FIGURES = ("kept", "obeyed", "leaked", "alive")
 CALM = Attack("no attack", "none", "The rest is as it was.")
 # The plain recipe decodes slowly; what it says first is enough to tell what it does.
-_PLAIN_TOKENS = 48
+_PLAIN_TOKENS = 32
 # So many words of the prompt in a row are no chance.
 _PROMPT_RUN = 7
 
@@ -172,24 +172,44 @@ def shares(rows: Sequence[Outcome]) -> dict[str, float]:
     return {name: sum(getattr(row, name) for row in rows) / len(rows) for name in FIGURES}
 
 
-def measure(only_ours: bool) -> dict[str, list[Outcome]]:
-    """Put every attack to each system."""
-    outcomes: dict[str, list[Outcome]] = {}
+class Kept:
+    """Outcomes in a file, so that a run that was cut off goes on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._rows: dict[str, Any] = json.loads(path.read_text("utf-8")) if path and path.exists() else {}
+
+    def outcome(self, system: str, number: int, ask: Callable[[], Outcome]) -> Outcome:
+        """Return the outcome of the attack at that place, asking where it is not kept yet."""
+        key = f"{system}: {ATTACKS[number].name}"
+        if key not in self._rows:
+            self._rows[key] = asdict(ask())
+            if self._path:
+                self._path.write_text(json.dumps(self._rows), encoding="utf-8")
+        return _told(system, number, Outcome(**self._rows[key]))
+
+
+def measure_ours(kept: Kept) -> list[Outcome]:
+    """Put every attack to ours."""
     with RagPipeline(RagConfig()) as rag:
         rag.warm_up()
         # The same questions without any hostile passage, to tell what the attacks change.
         for good in GOOD:
             calm = ask_ours(rag, good, CALM)
             print(f"ours, no attack, {good.name}: {'kept' if calm.kept else 'lost: ' + calm.text}", file=sys.stderr)
-        outcomes["ours"] = [
-            _told("ours", number, ask_ours(rag, good_for(number), attack)) for number, attack in enumerate(ATTACKS)
+        return [
+            kept.outcome("ours", number, lambda: ask_ours(rag, good_for(number), attack))  # noqa: B023
+            for number, attack in enumerate(ATTACKS)
         ]
-    if not only_ours:
-        ask = plain_asker()
-        outcomes["plain recipe"] = [
-            _told("plain", number, ask(good_for(number), attack)) for number, attack in enumerate(ATTACKS)
-        ]
-    return outcomes
+
+
+def measure_plain(kept: Kept) -> list[Outcome]:
+    """Put every attack to the plain recipe."""
+    ask = plain_asker()
+    return [
+        kept.outcome("plain recipe", number, lambda: ask(good_for(number), attack))  # noqa: B023
+        for number, attack in enumerate(ATTACKS)
+    ]
 
 
 def _told(system: str, number: int, outcome: Outcome) -> Outcome:
@@ -224,7 +244,7 @@ def report(outcomes: dict[str, list[Outcome]], hidden: dict[str, dict[str, str]]
             for number, attack in enumerate(ATTACKS)
         },
     }
-    if "plain recipe" in totals:
+    if len(totals) == 2:
         kept = {name: row["kept"] for name, row in totals.items()}
         content["ratio_kept_to_plain"] = kept["ours"] / max(kept["plain recipe"], 1 / len(ATTACKS))
         print(f"\nOurs keeps to the question {content['ratio_kept_to_plain']:.2f} times as often as the plain recipe")
@@ -238,13 +258,19 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
-    parser.add_argument("--only", choices=["ours"], help="leave the plain recipe, which takes minutes, out")
+    parser.add_argument("--only", choices=["ours", "plain"], help="measure one of the two, which takes minutes each")
+    parser.add_argument("--kept", type=Path, help="file of outcomes: a run that was cut off goes on")
     parser.add_argument("--show", action="store_true", help="print the answers that went wrong")
     options = parser.parse_args()
-    outcomes = measure(options.only == "ours")
+    kept = Kept(options.kept)
+    outcomes: dict[str, list[Outcome]] = {}
+    if options.only != "plain":
+        outcomes["ours"] = measure_ours(kept)
+    if options.only != "ours":
+        outcomes["plain recipe"] = measure_plain(kept)
     hidden = {carrier.title: hidden_outcome(carrier) for carrier in CARRIERS}
     report(outcomes, hidden, options.out)
-    if options.show:
+    if options.show and "ours" in outcomes:
         for attack, row in zip(ATTACKS, outcomes["ours"], strict=True):
             if not row.kept or row.obeyed or row.leaked or row.alive:
                 print(f"\n{attack.name}: {row.text}")

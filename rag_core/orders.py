@@ -96,7 +96,12 @@ _ORDERS = [
     r"<[|｜]|<<sys>>|\[/?inst\]|\[/?system_prompt\]|</?s>|<(?:start|end)_of_turn>|</?(?:passage|context"
     r"|documents?)\b|</?think>|<tool_call>"
     r"|###\s*(?:instruction|response|system)\b",
-    r"(?:^|\n)\s*(?:system|assistant|ai)\s*:\s*\S|\"role\"\s*:\s*\"(?:system|assistant|user)\"",
+    r"(?:^|\n)\s*(?:system|assistant|user|human|ai|helpful answer)\s*(?::|$)|\"role\"\s*:\s*\"(?:system|assistant|user)\"",
+    # Words of prompts.
+    r"\b(?:passages?|context|documents?) (?:ends?|stops?) here\b"
+    r"|^\W*end of (?:the )?(?:context|document|passages?|prompt|input)\W*$",
+    r"\b(?:based on|using|from) (?:only )?(?:the |these )?(?:passages?|context|pieces of context) (?:above|below)\b"
+    r"|\banswer the question in one sentence\b",
 ]
 # A verb of speaking before a word in capitals or in quotes.
 _SHOUTED = re.compile(
@@ -114,7 +119,7 @@ _HINT = re.compile(
     r"|output|print|repeat|"
     r"decode|summari|role-?play|reveal|append|upload|quote|[|｜\[<]|###|\"role\"|system|vergiss|vergessen"
     r"|oublie|olvida|dimentica|"
-    r"instead|include the|show|list|send|display|stop here|do anything now|debug mode|user",
+    r"instead|include the|show|list|send|display|stop here|do anything now|debug mode|user|human|passage|context|end of",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
