@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag_core.errors import QuestionError
-from rag_core.orders import asks_about_orders, without_orders
+from rag_core.orders import asks_about_orders, gives_orders, without_orders
 from rag_core.policy import ModelPolicy
 from rag_core.records import Hit, Message
 from rag_core.sentences import sentence_spans
@@ -123,8 +123,10 @@ def _messages(
 
 
 def _source(hit: Hit) -> str:
-    place = f"{hit.document.name}, page {hit.page}"
-    if hit.headings:
+    # File names and headings stand outside the fence, so an order has no place in them.
+    name = "document" if gives_orders(re.sub(r"[\W_]+", " ", hit.document.name)) else hit.document.name
+    place = f"{name}, page {hit.page}"
+    if hit.headings and not gives_orders(hit.headings[-1]):
         place += f", {hit.headings[-1]}"
     return defuse(" ".join(place.split()))[:120]
 
