@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 
 from rag_core.sentences import sentence_spans
 
@@ -112,6 +111,7 @@ _SHOUTED = re.compile(
     re.MULTILINE,
 )
 _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in _ORDERS), re.IGNORECASE | re.MULTILINE)
+_PIECE = re.compile(r"\S(?:[^\n]*?[.!?](?=\s|$)|[^\n]*)")
 # One of these must stand in a sentence before the patterns are tried: most sentences hold none.
 _HINT = re.compile(
     r"ignor|disregard|forget|overrid|bypass|overrul|assistant|chatbot|\bai\b|language model|\bllm|\bbot|prompt|\bgpt|"
@@ -128,12 +128,15 @@ _ABOUT = re.compile(
 
 
 def gives_orders(sentence: str) -> bool:
-    """Tell whether a sentence orders a machine that reads it to do something."""
-    text = sentence
-    if not text.isascii():
-        text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != "Cf")
-        text = text.translate(_ALIKE)
-    return _HINT.search(text) is not None and (_PATTERN.search(text) or _SHOUTED.search(text)) is not None
+    """Tell whether a sentence orders a machine that reads it to do something.
+
+    Where an order only hangs on a longer statement (a splitter may join what follows in small letters), it does not.
+    """
+    pieces = [sentence[start:end] for start, end in _pieces(sentence, 0, len(sentence))]
+    ordering = [piece for piece in pieces if _matches(piece)]
+    if ordering:
+        return 2 * sum(map(len, ordering)) >= sum(map(len, pieces))
+    return _matches(sentence)
 
 
 def asks_about_orders(question: str) -> bool:
@@ -141,17 +144,29 @@ def asks_about_orders(question: str) -> bool:
     return _ABOUT.search(question) is not None
 
 
-def without_orders(text: str, spans: Sequence[tuple[int, int]] | None = None) -> str:
+def without_orders(text: str) -> str:
     """Return `text` with `[...]` for each run of sentences that give orders; the same text where none does."""
-    spans = sentence_spans(text) if spans is None else spans
-    flagged = [span for span in spans if gives_orders(text[span[0] : span[1]])]
+    flagged: list[tuple[int, int]] = []
+    for start, end in sentence_spans(text):
+        pieces = [piece for piece in _pieces(text, start, end) if _matches(text[piece[0] : piece[1]])]
+        flagged += pieces or ([(start, end)] if _matches(text[start:end]) else [])
     parts: list[str] = []
     position = 0
     for start, end in flagged:
         between = text[position:start]
-        if parts and not between.strip():
-            position = end
-            continue
-        parts += [between, LEFT_OUT]
+        if not parts or between.strip():
+            parts += [between, LEFT_OUT]
         position = end
     return "".join([*parts, text[position:]]) if parts else text
+
+
+def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the spans of a sentence's lines, cut at full stops too, whatever follows them."""
+    return [match.span() for match in _PIECE.finditer(text, start, end)]
+
+
+def _matches(text: str) -> bool:
+    if not text.isascii():
+        text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != "Cf")
+        text = text.translate(_ALIKE)
+    return _HINT.search(text) is not None and (_PATTERN.search(text) or _SHOUTED.search(text)) is not None
