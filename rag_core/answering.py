@@ -25,12 +25,17 @@ from rag_core.records import (
     TextEvent,
     TokenCounts,
 )
+from rag_core.sentences import content_terms
 
 __all__ = ["CLOSEST", "NOT_FOUND", "stream_answer"]
 
 NOT_FOUND = "I could not find this in your documents."
 # What stands before a quoted sentence where nothing that the model said is supported.
 CLOSEST = "Closest passage in the documents:"
+
+# Shares of the question's words that a quote holds: under the first it is about something else, from the second on it
+# is about the question. A small model that loses the thread copies a true sentence from the end of the passage.
+_OFF_TOPIC, _ON_TOPIC = 0.25, 0.5
 
 # A model's own way to say that the passages do not hold the answer.
 _REFUSAL = re.compile(
@@ -119,13 +124,21 @@ def stream_answer(
 
 
 def _offer_quote(query: str, prompt: Prompt, run: _Run) -> Iterator[AnswerEvent]:
-    """Where no sentence of the answer is supported, add the sentence that is nearest to the question, word for word."""
-    _, sentences = cite(run.text, query, prompt.hits)
-    if any(sentence.supported for sentence in sentences):
-        return
+    """Where no sentence of the answer is supported, or what supports it is off the question, add the nearest sentence."""
+    citations, sentences = cite(run.text, query, prompt.hits)
     closest = closest_sentence(query, prompt.hits)
+    if any(sentence.supported for sentence in sentences):
+        on_topic = max(_share_named(query, citation.quote) for citation in citations)
+        if on_topic >= _OFF_TOPIC or closest is None or _share_named(query, closest.quote) < _ON_TOPIC:
+            return
     if closest is not None:
         yield TextEvent(run.say(f"\n\n{CLOSEST}\n{closest.quote}"))
+
+
+def _share_named(question: str, quote: str) -> float:
+    """Return the share in [0, 1] of the question's content words that a quote holds."""
+    asked = set(content_terms(question))
+    return len(asked & set(content_terms(quote))) / (len(asked) or 1)
 
 
 def _nothing_relevant(hits: Sequence[Hit], policy: ModelPolicy) -> str:

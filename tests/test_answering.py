@@ -70,6 +70,16 @@ def test_an_unsupported_sentence_is_marked_and_the_others_keep_their_sources() -
     assert [sentence.supported for sentence in answer.sentences] == [True, False]
 
 
+def test_a_true_sentence_that_is_off_the_question_gets_the_closest_beside_it() -> None:
+    generator = ScriptedGenerator("The dividend was not increased.")
+    answer = answer_of(run(generator, [make_hit(make_document(TEXT))]))
+    assert answer.text.endswith(f"{CLOSEST}\nThe loan of EUR 50 million matures in June 2027.")
+    assert all(sentence.supported for sentence in answer.sentences)
+    # On the question, it stands alone.
+    generator = ScriptedGenerator("The loan matures in June 2027.")
+    assert CLOSEST not in answer_of(run(generator, [make_hit(make_document(TEXT))])).text
+
+
 def test_where_nothing_is_supported_the_closest_sentence_is_quoted_with_its_source() -> None:
     generator = ScriptedGenerator("The loan matures in May 2031.")
     answer = answer_of(run(generator, [make_hit(make_document(TEXT))]))

@@ -12,7 +12,7 @@ __all__ = ["error_html", "final_html", "progress_words", "streaming_html", "wait
 _UNSUPPORTED = "No passage of your documents supports the underlined words. Check them before you rely on them."
 _CUT = "The answer reached its length limit and stops early. Ask about a part of it for more."
 _STOPPED = "Stopped before the end. What stands here was not checked against your documents."
-_CLOSEST_LABEL = "Nothing the model wrote could be tied to a passage. The passage nearest to your question:"
+_CLOSEST_LABEL = "What the model wrote could not be tied to your question. The passage nearest to it:"
 
 _STAGES = {
     "reading": "Reading",
