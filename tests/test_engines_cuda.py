@@ -20,7 +20,8 @@ from rag_core.engines.cuda.loading import TensorFiles
 from rag_core.engines.cuda.model import SlotModel, slot_bytes
 from rag_core.engines.cuda.passes import Passes
 from rag_core.engines.cuda.plain import PlainOps
-from rag_core.engines.cuda.schedule import Request, Scheduler
+from rag_core.engines.cuda.requests import Request
+from rag_core.engines.cuda.schedule import Scheduler
 from rag_core.engines.cuda.weights import GROUP, pack, read_weights, unpack
 from rag_core.engines.llama import LlamaSettings, read_settings
 from rag_core.engines.local import LocalGenerator

@@ -15,7 +15,8 @@ import torch
 from rag_core.engines.cuda.model import Operations, SlotModel, slot_bytes
 from rag_core.engines.cuda.passes import Passes
 from rag_core.engines.cuda.plain import PlainOps
-from rag_core.engines.cuda.schedule import Request, Scheduler
+from rag_core.engines.cuda.requests import Request
+from rag_core.engines.cuda.schedule import Scheduler
 from rag_core.engines.cuda.weights import read_weights
 from rag_core.engines.llama import LlamaSettings
 from rag_core.engines.memory import free_gpu_bytes, translated, weight_counts

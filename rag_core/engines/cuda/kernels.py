@@ -1,9 +1,9 @@
 """The forward pass's kernels for NVIDIA cards from Ampere on (Tillet et al. 2019, Triton), recorded in CUDA graphs.
 
 Decoding reads every weight once a token, so its speed is that of the memory, and what costs beside is the number of
-kernels. Gates and residuals therefore run inside the products (a norm does not: there every program would repeat it,
-which took 10 us of an H200 where the product took 15). Up to ROWS rows share one read of the weights, and
-a row's numbers never depend on how many there are: checking a draft gives the same tokens as one token at a time.
+kernels. Gates and residuals therefore run inside the products (norms do not: there every program repeats them, and on an
+H200 the product of queries, keys and values took 25 us where its bytes take 12). Up to ROWS rows share one read of the
+weights, and a row's numbers never depend on how many there are: checking a draft gives the same tokens as one token at a time.
 """
 
 from __future__ import annotations

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from rag_core.engines.cuda.passes import Passes, Pending, Row
+from rag_core.engines.cuda.requests import Request, Slot
 from rag_core.engines.lookup import PromptLookup
 from rag_core.engines.memory import is_memory_error
 from rag_core.engines.steps import Step
 from rag_core.errors import ModelError, OutOfMemoryError, RagError
 
-__all__ = ["Request", "Scheduler"]
+__all__ = ["Scheduler"]
 
 # Tokens of a prompt that are read at once: alone, and while others wait for their next token (20 ms of an H200 at 7B).
 _ALONE, _SHARED = 2_048, 1_024
@@ -33,52 +32,13 @@ _WORTH_COPYING = 16
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class Request:
-    """One answer in the making. Its steps arrive in `steps`; an error is the last thing that does."""
-
-    prompt: tuple[int, ...]
-    limit: int
-    steps: queue.SimpleQueue[Step | RagError] = field(default_factory=queue.SimpleQueue)
-    cancelled: bool = False
-    number: int = 0
-    slot: int = -1
-    # Tokens of the prompt that are in the cache, those of them that were there before, tokens of the answer asked for.
-    read: int = 0
-    cached: int = 0
-    launched: int = 0
-    made: list[int] = field(default_factory=list)
-    done: bool = False
-    # Whether the device knows which token is next.
-    placed: bool = True
-    lookup: PromptLookup | None = None
-
-    @property
-    def end(self) -> int:
-        """Position of the last token chosen."""
-        return len(self.prompt) + len(self.made) - 1
-
-
-@dataclass
-class _Slot:
-    """A place for one chat: the tokens whose keys and values are there, who has it, when it was last given away."""
-
-    tokens: tuple[int, ...] = ()
-    owner: Request | None = None
-    used: int = 0
-
-    @property
-    def known(self) -> tuple[int, ...]:
-        return self.tokens if self.owner is None else self.owner.prompt[: self.owner.read]
-
-
 class Scheduler:
     """Requests over the slots of one model. `submit` and `cancel` may be called from any thread, `turn` from one."""
 
     def __init__(self, passes: Passes, stop_ids: frozenset[int], *, lookup: bool) -> None:
         """`stop_ids` end an answer; `lookup`: draft from the prompt while few are served."""
         self._passes, self._stop_ids, self._lookup = passes, stop_ids, lookup
-        self._slots = [_Slot() for _ in range(passes.model.slots)]
+        self._slots = [Slot() for _ in range(passes.model.slots)]
         self._waiting: deque[Request] = deque()
         self._active: list[Request] = []
         self._pending: deque[tuple[Pending, list[Request]]] = deque()
