@@ -137,6 +137,8 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (INCOME, "Which year had the lowest gross profit?", "2020"),
     (INCOME, "What was the compound annual growth rate of revenue from 2020 to 2022?", "10.54%"),
     (INCOME, "How many years did revenue exceed £1,100 million?", "2"),
+    (INCOME, "How many quarters did revenue exceed £1,100 million?", None),
+    (INCOME, "Which quarter had the highest revenue?", None),
     (INCOME, "In how many years was revenue above 1.1 billion?", "2"),
     (INCOME, "What is the total of distribution and administration in 2022?", "£216.8 million"),
     (INCOME, "What was revenue in 2022?", None),

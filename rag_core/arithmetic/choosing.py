@@ -98,7 +98,10 @@ def _points(asked: Asked, subject: Subject, series: Series) -> tuple[Point, ...]
     if len(dated) < 2 or len(dated) > _MOST_POINTS:
         return ()
     if asked.operation in _WHOLE_SERIES:
-        return tuple(_among(dated, wanted))
+        points = _among(dated, wanted)
+        # Years are no answer to a question about quarters.
+        parts = [getattr(point.period, asked.kind, True) for point in points if point.period]
+        return tuple(points) if all(parts) else ()
     if asked.operation in _OVER_TIME or asked.operation == "difference":
         return _two(dated, wanted)
     if asked.through and len(wanted) == 2:

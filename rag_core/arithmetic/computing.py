@@ -51,7 +51,7 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
     if not series:
         return None
-    pool = gather(series, [hit.score for hit in hits])
+    pool = gather(series, hits)
     found = [(choice, _result(asked, choice)) for choice in choices(asked, pool)]
     usable = [(choice, result) for choice, result in found if result is not None]
     if not usable:

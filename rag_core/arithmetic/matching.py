@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Series
 from rag_core.arithmetic.wording import GENERIC, NEGATING, same_as, words
+from rag_core.records import Hit
 
 __all__ = ["MARGIN", "Match", "Pool", "gather"]
 
@@ -29,8 +30,9 @@ _PERCENT = frozenset(words("percentage percent rate share"))
 _TOTAL = "total"
 _TOTAL_MISSING = 0.35
 _NEGATED = 0.7
-# How far a lower-ranked hit falls behind the best, at most.
+# How far a lower-ranked hit falls behind the best by its score, at most, and for each document before its own.
 _RANK = 0.12
+_DOCUMENT = 0.03
 # Sentences round what tables print.
 _SPOKEN = 0.04
 
@@ -126,8 +128,8 @@ def _touches(wanted: Sequence[str], series: Series) -> bool:
     return any(word in wanted or same_as(word, wanted) for word in own)
 
 
-def gather(series: Iterable[Series], scores: Sequence[float]) -> Pool:
-    """Return the pool of `series`; `scores` are those of the hits, by rank."""
+def gather(series: Iterable[Series], hits: Sequence[Hit]) -> Pool:
+    """Return the pool of `series`, which were read from `hits`."""
     kept = tuple(series)
     counts: dict[tuple[str, int], Counter[str]] = {}
     names: dict[tuple[str, int], set[tuple[str, ...]]] = {}
@@ -140,6 +142,9 @@ def gather(series: Iterable[Series], scores: Sequence[float]) -> Pool:
     negating: dict[tuple[str, int], set[str]] = {}
     for item in kept:
         negating.setdefault(item.table, set()).update(NEGATING & {*item.own, *item.column})
-    best = max(scores, default=0.0) or 1.0
-    standing = {rank: _RANK * (1.0 - score / best) for rank, score in enumerate(scores)}
+    best = max((hit.score for hit in hits), default=0.0) or 1.0
+    places = {key: place for place, key in enumerate(dict.fromkeys(hit.document.id for hit in hits))}
+    standing = {
+        rank: _RANK * (1.0 - hit.score / best) + _DOCUMENT * places[hit.document.id] for rank, hit in enumerate(hits)
+    }
     return Pool(kept, counts, {table: len(seen) for table, seen in names.items()}, negating, standing)

@@ -17,6 +17,7 @@ from rag_core.records import Document
 
 __all__ = ["Point", "Series", "table_series"]
 
+_UNIT_ABOVE, _UNIT_BELOW = 6_000, 2_000
 _MOST_ENTRIES = 6_000
 _BLANK_TOTAL = "Total"
 # Characters before a table that lead up to it, and those of the passage further off.
@@ -108,7 +109,7 @@ def table_series(grid: Grid) -> list[Series]:
 def _entries(grid: Grid) -> Iterator[_Entry]:
     flows = _flow_years(grid)
     before = prose_unit(grid.before)
-    passage = prose_unit(grid.hit.text) if before[1] is None else before
+    passage = before if before[1] is not None else _unit_further_off(grid)
     told = _Told(head_unit(grid.corner), before, passage, (grid.corner, grid.before))
     # A table has few different lines of heads, and many rows under each.
     known: dict[tuple[str, ...], tuple[Column, ...]] = {}
@@ -132,6 +133,13 @@ def _entries(grid: Grid) -> Iterator[_Entry]:
             point = Point(period, figure, cell.start, cell.end, row.start, row.end, row.number, number)
             unit = _unit(row, figure, column, units, told, unscaled=unscaled, scaled=scaled)
             yield _Entry(point, label, own, column, sections, unit)
+
+
+def _unit_further_off(grid: Grid) -> tuple[str, int | None]:
+    """Return what the text further up, or else below, says in what figures are given; a passage may have lost it."""
+    text = grid.document.text
+    above = prose_unit(text[max(0, grid.start - _UNIT_ABOVE) : grid.start])
+    return above if above[1] is not None else prose_unit(text[grid.end : grid.end + _UNIT_BELOW])
 
 
 def _period(own: Period | None, above: list[Period], named: Period | None, flow: int | None) -> Period | None:
