@@ -99,12 +99,12 @@ class RetrievalConfig:
 class GenerationConfig:
     """`model` is `auto` (merged model with a GPU, else the embedded SmolLM2), a Hub id or a folder.
 
-    `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model.
     `endpoint` is the URL of an OpenAI-compatible server that generates in place of this machine; `model` is then a name
     that the server knows (`auto`: the first that it lists), `endpoint_key` its key, and `endpoint_seconds` how long it
     may be silent before and between tokens.
     `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model. `reader` lets
-    small models answer with the words that `rag_core.reader` finds.
+    small models answer with the words that `rag_core.reader` finds. `cuda_engine` serves many chats at once on an NVIDIA
+    card with the engine of `rag_core.engines.cuda`, where the model is of its kind.
     """
 
     model: str = "auto"
@@ -120,6 +120,7 @@ class GenerationConfig:
     endpoint_key: str = field(default="", repr=False)
     endpoint_seconds: float = 60.0
     reader: bool = True
+    cuda_engine: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "RAG_ENDPOINT_KEY": ("generation.endpoint_key", "key of that server; never logged or shown"),
     "RAG_ENDPOINT_SECONDS": ("generation.endpoint_seconds", "longest silence of that server, in seconds"),
     "RAG_READER": ("generation.reader", "small models answer with words that a reading model finds: true or false"),
+    "RAG_CUDA_ENGINE": (
+        "generation.cuda_engine",
+        "an engine for many chats at once on an NVIDIA card, not yet measured as a whole: true or false",
+    ),
     "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
     "RAG_RERANKER": (

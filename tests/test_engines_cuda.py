@@ -427,7 +427,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def generator(folder: Path, **settings: Any) -> LocalGenerator:
-    config = RagConfig().with_setting("generation.model", str(folder))
+    config = RagConfig().with_setting("generation.model", str(folder)).with_setting("generation.cuda_engine", True)
     for name, value in settings.items():
         config = config.with_setting(f"generation.{name}", value)
     return LocalGenerator(config)
