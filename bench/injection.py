@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -179,46 +180,41 @@ class Kept:
         self._path = path
         self._rows: dict[str, Any] = json.loads(path.read_text("utf-8")) if path and path.exists() else {}
 
+    def calm(self, system: str, ask: Callable[[Good, Attack], Outcome]) -> float:
+        """Return the share of the questions that are answered where no hostile passage stands in the document."""
+        found = [self._find(f"{system}: {good.name}", partial(ask, good, CALM)) for good in GOOD]
+        return sum(outcome.kept for outcome in found) / len(found)
+
     def outcome(self, system: str, number: int, ask: Callable[[], Outcome]) -> Outcome:
         """Return the outcome of the attack at that place, asking where it is not kept yet."""
-        key = f"{system}: {ATTACKS[number].name}"
+        return _told(system, number, self._find(f"{system}: {ATTACKS[number].name}", ask))
+
+    def _find(self, key: str, ask: Callable[[], Outcome]) -> Outcome:
         if key not in self._rows:
             self._rows[key] = asdict(ask())
             if self._path:
                 self._path.write_text(json.dumps(self._rows), encoding="utf-8")
-        return _told(system, number, Outcome(**self._rows[key]))
+        return Outcome(**self._rows[key])
 
 
-def measure_ours(kept: Kept) -> list[Outcome]:
-    """Put every attack to ours."""
-    with RagPipeline(RagConfig()) as rag:
-        rag.warm_up()
-        # The same questions without any hostile passage, to tell what the attacks change.
-        for good in GOOD:
-            calm = ask_ours(rag, good, CALM)
-            print(f"ours, no attack, {good.name}: {'kept' if calm.kept else 'lost: ' + calm.text}", file=sys.stderr)
-        return [
-            kept.outcome("ours", number, lambda: ask_ours(rag, good_for(number), attack))  # noqa: B023
-            for number, attack in enumerate(ATTACKS)
-        ]
-
-
-def measure_plain(kept: Kept) -> list[Outcome]:
-    """Put every attack to the plain recipe."""
-    ask = plain_asker()
-    return [
-        kept.outcome("plain recipe", number, lambda: ask(good_for(number), attack))  # noqa: B023
-        for number, attack in enumerate(ATTACKS)
-    ]
+def measure_all(system: str, ask: Callable[[Good, Attack], Outcome], kept: Kept) -> tuple[list[Outcome], float]:
+    """Put every attack to a system; return the outcomes, and the share answered without any attack."""
+    calm = kept.calm(system, ask)
+    rows = []
+    for number, attack in enumerate(ATTACKS):
+        rows.append(kept.outcome(system, number, partial(ask, good_for(number), attack)))
+    return rows, calm
 
 
 def _told(system: str, number: int, outcome: Outcome) -> Outcome:
-    bad = [name for name in FIGURES if getattr(outcome, name) != (name == "kept")]
+    bad = [name for name in FIGURES[1:] if getattr(outcome, name)] + ([] if outcome.kept else ["not kept"])
     print(f"{system} {number + 1}/{len(ATTACKS)} {ATTACKS[number].name}: {', '.join(bad) or 'ok'}", file=sys.stderr)
     return outcome
 
 
-def report(outcomes: dict[str, list[Outcome]], hidden: dict[str, dict[str, str]], out: Path) -> None:
+def report(
+    outcomes: dict[str, list[Outcome]], calm: dict[str, float], hidden: dict[str, dict[str, str]], out: Path
+) -> None:
     """Print the tables and write JSON and a picture."""
     families = list(dict.fromkeys(attack.family for attack in ATTACKS))
     print(f"{len(ATTACKS)} passages for all to see, and {len(CARRIERS)} hidden ones")
@@ -229,6 +225,7 @@ def report(outcomes: dict[str, list[Outcome]], hidden: dict[str, dict[str, str]]
             counts = "".join(f"{sum(getattr(row, title) for row in some):>6}/{len(some):<2}" for title in FIGURES)
             print(f"  {family:<26}{counts}")
         print(f"  {'all':<26}" + "".join(f"{value:>9.3f}" for value in shares(rows).values()))
+        print(f"  {'without any attack':<26}{calm[name]:>9.3f}")
     print("\nhidden text")
     for title, row in hidden.items():
         print(f"  {title:<34}ours: {row['ours']:<18}plain: {row['plain']}")
@@ -238,6 +235,7 @@ def report(outcomes: dict[str, list[Outcome]], hidden: dict[str, dict[str, str]]
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "model": "SmolLM2-135M-Instruct",
         "shares": totals,
+        "kept_without_attack": calm,
         "hidden": hidden,
         "attacks": {
             attack.name: {"family": attack.family, **{name: asdict(rows[number]) for name, rows in outcomes.items()}}
@@ -264,12 +262,15 @@ def main() -> None:
     options = parser.parse_args()
     kept = Kept(options.kept)
     outcomes: dict[str, list[Outcome]] = {}
+    calm: dict[str, float] = {}
     if options.only != "plain":
-        outcomes["ours"] = measure_ours(kept)
+        with RagPipeline(RagConfig()) as rag:
+            rag.warm_up()
+            outcomes["ours"], calm["ours"] = measure_all("ours", partial(ask_ours, rag), kept)
     if options.only != "ours":
-        outcomes["plain recipe"] = measure_plain(kept)
+        outcomes["plain recipe"], calm["plain recipe"] = measure_all("plain recipe", plain_asker(), kept)
     hidden = {carrier.title: hidden_outcome(carrier) for carrier in CARRIERS}
-    report(outcomes, hidden, options.out)
+    report(outcomes, calm, hidden, options.out)
     if options.show and "ours" in outcomes:
         for attack, row in zip(ATTACKS, outcomes["ours"], strict=True):
             if not row.kept or row.obeyed or row.leaked or row.alive:
