@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,13 @@ from contextlib import closing
 from rag_core.arithmetic import cite_operands, compute
 from rag_core.citing import cite, closest_sentence
 from rag_core.config import RagConfig
+from rag_core.errors import ModelLoadError
+from rag_core.extracting import Extraction, extract
 from rag_core.generation import GenerationDelta, TextGenerator
+from rag_core.nearness import WordNearness
 from rag_core.policy import ModelPolicy, policy_for
 from rag_core.prompting import Prompt, build_prompt
+from rag_core.reader import SpanReader
 from rag_core.records import (
     Answer,
     AnswerEvent,
@@ -28,6 +33,8 @@ from rag_core.records import (
 from rag_core.sentences import content_terms
 
 __all__ = ["CLOSEST", "NOT_FOUND", "stream_answer"]
+
+log = logging.getLogger(__name__)
 
 NOT_FOUND = "I could not find this in your documents."
 # What stands before a quoted sentence where nothing that the model said is supported.
@@ -87,22 +94,33 @@ def stream_answer(
     config: RagConfig,
     started: float,
     search_seconds: float,
+    wording: WordNearness | None = None,
+    reader: SpanReader | None = None,
 ) -> Iterator[AnswerEvent]:
     """Yield the events of one answer. `started` is `time.perf_counter()` at the question. Raises ModelError, QuestionError.
 
     Where no hit reaches the policy's minimum score, the answer is NOT_FOUND and the model is not called. Neither is it
-    where the question asks for a figure that code can compute from cited cells.
+    where the question asks for a figure that code can compute from cited cells, nor, under a policy that extracts and
+    with `wording` and `reader`, where it asks for something that can be looked up: that is read out of the passages, or
+    found not to be there.
     """
     run = _Run(started, search_seconds)
     policy = policy_for(generator.name, config.generation)
-    reason = _nothing_relevant(hits, policy)
     prompt: Prompt | None = None
-    computation = None if reason else compute(query, hits)
+    extraction: Extraction | None = None
+    computation = compute(query, hits) if hits and not _nothing_relevant(hits, policy) else None
+    if computation is None and hits and policy.extracts and wording is not None and reader is not None:
+        extraction = _extracted(query, hits, wording, reader)
+    # What was read closely is judged by that; the score of the passage decides where nothing was.
+    unread = computation is None and extraction is None
+    reason = extraction.reason if extraction else _nothing_relevant(hits, policy) if unread else ""
     if reason:
         run.finish_reason = "abstained"
         yield TextEvent(run.say(NOT_FOUND))
     elif computation is not None:
         yield TextEvent(run.say(computation.text))
+    elif extraction is not None:
+        yield TextEvent(run.say(extraction.text))
     else:
         generator.load()
         asked = question if policy.history_turns else query
@@ -120,7 +138,7 @@ def stream_answer(
             reason, run.finish_reason = "the model found no answer in the passages", "abstained"
         else:
             yield from _offer_quote(query, prompt, run)
-    yield from _finish(question, query, hits, generator.name, run, prompt, reason, computation)
+    yield from _finish(question, query, hits, generator.name, run, prompt, reason, computation, extraction)
 
 
 def _offer_quote(query: str, prompt: Prompt, run: _Run) -> Iterator[AnswerEvent]:
@@ -139,6 +157,15 @@ def _share_named(question: str, quote: str) -> float:
     """Return the share in [0, 1] of the question's content words that a quote holds."""
     asked = set(content_terms(question))
     return len(asked & set(content_terms(quote))) / (len(asked) or 1)
+
+
+def _extracted(query: str, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Extraction | None:
+    """Return what can be looked up; None where an answer has to be written, or the reading model is not to be had."""
+    try:
+        return extract(query, hits, wording, reader)
+    except ModelLoadError as error:
+        log.warning("Answers are written and not read: %s", error)
+        return None
 
 
 def _nothing_relevant(hits: Sequence[Hit], policy: ModelPolicy) -> str:
@@ -160,10 +187,13 @@ def _finish(
     prompt: Prompt | None,
     reason: str,
     computation: Computation | None,
+    extraction: Extraction | None,
 ) -> Iterator[AnswerEvent]:
     shown = prompt.hits if prompt else ()
     if computation is not None:
         citations, sentences = cite_operands(computation)
+    elif extraction is not None:
+        citations, sentences = extraction.citations, extraction.sentences
     else:
         citations, sentences = ((), ()) if reason else cite(run.text, query, shown)
     # The words that introduce the quotation are ours and claim nothing.

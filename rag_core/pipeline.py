@@ -18,6 +18,9 @@ from rag_core.followup import resolve_question
 from rag_core.generation import TextGenerator
 from rag_core.index import DocumentIndex
 from rag_core.loading import load_document
+from rag_core.nearness import WordNearness
+from rag_core.policy import policy_for
+from rag_core.reader import SpanReader
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
 from rag_core.reranking import Reranker, create_reranker
 from rag_core.retrieval import Retriever
@@ -51,6 +54,8 @@ class RagPipeline:
         self.embedder = embedder or create_embedder(self.config)
         self.generator = generator or create_generator(self.config)
         self.reranker = reranker or create_reranker(self.config)
+        self._nearness = WordNearness(self.embedder)
+        self._reader = SpanReader() if self.config.generation.reader else None
         self._index: DocumentIndex | None = None
         self._lock = threading.RLock()
         self._load_status: Progress | None = None
@@ -143,8 +148,18 @@ class RagPipeline:
             started = time.perf_counter()
             query = resolve_question(question, history, self._similarity)
             hits = retriever.search(query, k, document_ids)
+            searched = time.perf_counter() - started
             yield from stream_answer(
-                question, query, hits, history, self.generator, self.config, started, time.perf_counter() - started
+                question,
+                query,
+                hits,
+                history,
+                self.generator,
+                self.config,
+                started,
+                searched,
+                self._nearness,
+                self._reader,
             )
 
         return events()
@@ -168,6 +183,8 @@ class RagPipeline:
         note(Progress("loading"))
         try:
             self.embedder.load(note)
+            if self._reader is not None and policy_for(self.generator.name, self.config.generation).extracts:
+                self._reader.load()
             self.generator.load(note)
         finally:
             self._load_status = None
@@ -188,7 +205,9 @@ class RagPipeline:
     def session(self) -> RagPipeline:
         """Return a pipeline with no documents yet, private and in memory, that shares this one's models."""
         private = self.config.with_setting("index.directory", None)
-        return RagPipeline(private, embedder=self.embedder, generator=self.generator, reranker=self.reranker)
+        session = RagPipeline(private, embedder=self.embedder, generator=self.generator, reranker=self.reranker)
+        session._nearness, session._reader = self._nearness, self._reader
+        return session
 
     def close(self) -> None:
         """Release the index; one in memory is deleted. The models stay with whoever shares them."""

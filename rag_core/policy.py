@@ -29,6 +29,8 @@ class ModelPolicy:
     system: str
     instruction: str
     minimum_score: float
+    # Whether what can be looked up is read out of the passages in code, which this model would do worse.
+    extracts: bool = False
 
 
 SMALL = ModelPolicy(
@@ -40,6 +42,7 @@ SMALL = ModelPolicy(
     system="You are an assistant that answers questions using the given passages.",
     instruction="Based on the passages above, answer the question in one sentence.",
     minimum_score=0.15,
+    extracts=True,
 )
 
 LARGE = ModelPolicy(

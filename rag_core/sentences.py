@@ -118,16 +118,20 @@ def normalise_number(text: str) -> str:
 
 def terms(text: str) -> list[str]:
     """Return the normalised words and figures of `text`, in order, stop words included."""
-    result = []
-    for match in _TERM.finditer(text):
-        number = match.group("number")
-        result.append(normalise_number(number) if number else _stem(match.group("word").lower().replace("’", "'")))
-    return result
+    return [term for term, _ in _terms(text)]
 
 
 def content_terms(text: str) -> list[str]:
     """Return `terms` without stop words."""
-    return [term for term in terms(text) if term not in STOP_WORDS]
+    return [term for term, word in _terms(text) if word not in STOP_WORDS and term not in STOP_WORDS]
+
+
+def _terms(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each term with the word that it was made of ("does" for "doe"), nothing for a figure."""
+    for match in _TERM.finditer(text):
+        number = match.group("number")
+        word = "" if number else match.group("word").lower().replace("’", "'")
+        yield (normalise_number(number), "") if number else (_stem(word), word)
 
 
 def years(text: str) -> list[str]:

@@ -1,0 +1,67 @@
+"""An answer read out of the hits without a model: the words that answer with their citation, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag_core.abstaining import decide
+from rag_core.cells import LookUp, look_up
+from rag_core.nearness import WordNearness
+from rag_core.questions import analyse
+from rag_core.reader import SpanReader
+from rag_core.reading import Reading, read
+from rag_core.records import AnswerSentence, Citation, Hit
+
+__all__ = ["Extraction", "extract"]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """`text` with the citations and the sentences behind it; or `reason`, where the hits do not hold an answer."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    sentences: tuple[AnswerSentence, ...] = ()
+    reason: str = ""
+
+
+def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Extraction | None:
+    """Return the answer that stands in `hits`; None where the question wants one written. Raises ModelError.
+
+    Written answers are for questions that ask for more than a look-up ("explain", "compare", "is it ...?"), and for
+    those that name nothing to look for.
+    """
+    asked = analyse(query)
+    if asked.open_ended or asked.kind == "yes_no" or not asked.terms:
+        return None
+    cells = look_up(asked, hits)
+    if cells is not None:
+        return _looked_up(cells)
+    reading = read(asked, hits, wording, reader)
+    decision = decide(asked, reading)
+    if reading is None or not decision.answers:
+        return Extraction(reason=decision.missing)
+    return _told(reading, decision.probability)
+
+
+def _told(reading: Reading, probability: float) -> Extraction:
+    """Return the words and, as their source, the whole sentence that they stand in."""
+    evidence, document = reading.evidence, reading.evidence.hit.document
+    quote = document.text[evidence.start : evidence.end]
+    page = document.page_at(evidence.start)
+    citation = Citation(1, document, page, evidence.start, evidence.end, quote, round(probability, 4))
+    text = reading.text
+    return Extraction(text, (citation,), (AnswerSentence(0, len(text), text, (1,)),))
+
+
+def _looked_up(cells: LookUp) -> Extraction:
+    """Return the figures and, as their sources, the rows that they stand in."""
+    document, text = cells.series.document, cells.text
+    rows = dict.fromkeys((point.row_start, point.row_end) for point in cells.points)
+    citations = tuple(
+        Citation(number, document, document.page_at(start), start, end, document.text[start:end], round(cells.score, 4))
+        for number, (start, end) in enumerate(rows, start=1)
+    )
+    numbers = tuple(citation.number for citation in citations)
+    return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))

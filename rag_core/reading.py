@@ -1,0 +1,58 @@
+"""Question and hits to the few words of a document that answer, with the sentence that they stand in.
+
+The reading model marks the words and says by how much they beat "not in this passage"; the sentence around them is what
+the answer rests on and is judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag_core.evidence import Evidence, find_evidence
+from rag_core.nearness import WordNearness
+from rag_core.questions import Asked
+from rag_core.reader import SpanReader
+from rag_core.records import Hit
+
+__all__ = ["Reading", "read"]
+
+# Passages that are read closely, each in about 0.05 s on a core.
+_MOST_HITS = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The words [start, end) of the document of `evidence` that answer best; `margin` in nats, see `ReadSpan`.
+
+    `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
+    """
+
+    evidence: Evidence
+    start: int
+    end: int
+    margin: float
+    sentences: tuple[Evidence, ...]
+
+    @property
+    def text(self) -> str:
+        """The answer as it stands in the document, white space folded."""
+        return " ".join(self.evidence.hit.document.text[self.start : self.end].split())
+
+
+def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Reading | None:
+    """Return what answers `asked` best, None where there is nothing to read. Raises ModelError."""
+    shown = hits[:_MOST_HITS]
+    spans = reader.read(asked.text, [hit.text for hit in shown])
+    marked = [(span, hit) for span, hit in zip(spans, shown, strict=True) if span.end > span.start]
+    if not marked:
+        return None
+    best, hit = max(marked, key=lambda pair: pair[0].margin)
+    start, end = hit.start + best.start, hit.start + best.end
+    sentences = find_evidence(asked, hits, wording, (hit, start, end))
+    holding = next((item for item in sentences if _holds(item, hit, start)), None)
+    return None if holding is None else Reading(holding, start, end, best.margin, tuple(sentences))
+
+
+def _holds(item: Evidence, hit: Hit, position: int) -> bool:
+    return item.hit.document.id == hit.document.id and item.start <= position < item.end
