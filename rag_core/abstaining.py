@@ -9,12 +9,16 @@ on questions of our own with and without answers.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_core.evidence import Evidence
 from rag_core.questions import Asked
 from rag_core.reading import Reading
+from rag_core.records import Hit
 from rag_core.sentences import terms
+from rag_core.tablecells import table_at
 
 __all__ = ["MEASURES", "Decision", "decide", "measures"]
 
@@ -65,10 +69,14 @@ class Decision:
         return not self.missing
 
 
-def decide(asked: Asked, reading: Reading | None) -> Decision:
+def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decision:
     """Return whether `reading` answers `asked`, and if not, why in one line."""
     if reading is None:
         return Decision(0.0, "no sentence of the passages shares a word with the question")
+    absent = _absent_years(asked, hits)
+    if absent:
+        # A figure of another year is the likeliest of all wrong answers, and the one that is hardest to notice.
+        return Decision(0.0, f"{' and '.join(absent)} {_do(absent)} not occur in the passages")
     found = measures(asked, reading)
     total = _BIAS + sum(weight * value for weight, value in zip(_WEIGHTS.values(), found, strict=True))
     probability = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
@@ -109,9 +117,28 @@ def _missing(asked: Asked, reading: Reading) -> str:
     held = [_as_written(asked, row) for row in range(len(asked.terms)) if row not in lost]
     about = f" about {' '.join(held[:4])}" if held else ""
     if words:
-        verb = "does" if len(words) == 1 else "do"
-        return f"{' and '.join(words[:3])} {verb} not occur in the passages{about}"
+        return f"{' and '.join(words[:3])} {_do(words[:3])} not occur in the passages{about}"
     return f"no passage{about} holds what is asked for"
+
+
+def _absent_years(asked: Asked, hits: Sequence[Hit]) -> list[str]:
+    """Return the years of the question that stand nowhere in the hits, their table heads, titles or file names."""
+    told = [f"{hit.text} {' '.join(hit.headings)} {hit.document.name} {_header(hit)}" for hit in hits]
+    return [year for year in dict.fromkeys(asked.years) if not any(_names_year(text, year) for text in told)]
+
+
+def _header(hit: Hit) -> str:
+    table = table_at(hit.document, hit.start)
+    return hit.document.text[table.header_start : table.header_end] if table else ""
+
+
+def _names_year(text: str, year: str) -> bool:
+    """Tell whether `text` has the year in full, or as the last two digits behind FY, an apostrophe, a dash or a slash."""
+    return year in text or re.search(rf"(?:FY\s?|['’]|[-–/])(?:{year[:2]})?{year[2:]}(?!\d)", text) is not None
+
+
+def _do(words: Sequence[str]) -> str:
+    return "does" if len(words) == 1 else "do"
 
 
 def _as_written(asked: Asked, row: int) -> str:

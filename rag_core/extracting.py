@@ -39,7 +39,7 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     if cells is not None:
         return _looked_up(cells)
     reading = read(asked, hits, wording, reader)
-    decision = decide(asked, reading)
+    decision = decide(asked, reading, hits)
     if reading is None or not decision.answers:
         return Extraction(reason=decision.missing)
     return _told(reading, decision.probability)

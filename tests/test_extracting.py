@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from conftest import make_document, make_hit
+
+from rag_core import RagConfig
+from rag_core.cells import look_up
+from rag_core.citing import verify
+from rag_core.embedding import create_embedder
+from rag_core.extracting import Extraction, extract
+from rag_core.nearness import WordNearness
+from rag_core.questions import analyse
+from rag_core.reader import SpanReader
+
+NEWS = (
+    "The lighthouse at Skerrow Point was lit for the first time on 1 October 1859. Built of grey granite by the engineer "
+    "Duncan Rae, it is 38 metres tall. Three keepers lived there until the lamp was automated in 1984."
+)
+TABLE = (
+    "The table shows inventories (in thousands):\n | 2019 | 2018\nRaw materials | $222 | $191\n"
+    "Work in process | 2,370 | 2,929\nFinished goods | 668 | 716\n"
+)
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[WordNearness, SpanReader]:
+    return WordNearness(create_embedder(RagConfig())), SpanReader()
+
+
+def asked(question: str, models: tuple[WordNearness, SpanReader], text: str = NEWS) -> Extraction:
+    found = extract(question, [make_hit(make_document(text))], *models)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "evidence"),
+    [
+        ("Who built the lighthouse?", "Duncan Rae", "Built of grey granite"),
+        ("When was the lighthouse first lit?", "1 October 1859", "The lighthouse at Skerrow Point"),
+        ("How tall is the lighthouse?", "38 metres", "Built of grey granite"),
+    ],
+)
+def test_the_words_that_answer_come_with_their_sentence(
+    question: str, answer: str, evidence: str, models: tuple[WordNearness, SpanReader]
+) -> None:
+    found = asked(question, models)
+    assert answer in found.text
+    assert len(found.text.split()) < 10
+    (citation,) = found.citations
+    assert verify(citation)
+    assert citation.quote.startswith(evidence)
+    assert found.text in " ".join(citation.quote.split())
+    assert [sentence.text for sentence in found.sentences] == [found.text]
+
+
+@pytest.mark.parametrize(
+    "question", ["What was the net profit of the bank?", "When did the swimmer win the gold medal?"]
+)
+def test_a_question_about_something_else_is_not_answered(
+    question: str, models: tuple[WordNearness, SpanReader]
+) -> None:
+    found = asked(question, models)
+    assert (found.text, found.citations) == ("", ())
+    assert found.reason
+
+
+def test_the_year_that_is_missing_is_named(models: tuple[WordNearness, SpanReader]) -> None:
+    assert asked("What happened to the lamp in 1977?", models).reason == "1977 does not occur in the passages"
+    assert asked("What happened to the lamp in 1984?", models).reason == ""
+
+
+@pytest.mark.parametrize(
+    "question", ["Explain how the lighthouse was built.", "Is the lighthouse still manned?", "And so?"]
+)
+def test_what_is_no_look_up_is_left_to_the_model(question: str, models: tuple[WordNearness, SpanReader]) -> None:
+    assert extract(question, [make_hit(make_document(NEWS))], *models) is None
+
+
+def test_cells_are_given_by_period_with_the_unit_of_the_table(models: tuple[WordNearness, SpanReader]) -> None:
+    found = asked("What are the respective values of finished goods in 2018 and 2019?", models, TABLE)
+    assert found.text == "716 thousand and 668 thousand"
+    (citation,) = found.citations
+    assert citation.quote == "Finished goods | 668 | 716"
+    assert asked("What were raw materials in 2018?", models, TABLE).text == "$191 thousand"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What were raw materials in 2016?",
+        "What were consulting fees in 2019?",
+        "Who supplied the raw materials in 2019?",
+    ],
+)
+def test_no_cell_is_given_for_another_period_row_or_kind(question: str) -> None:
+    assert look_up(analyse(question), [make_hit(make_document(TABLE))]) is None

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_core.questions import analyse
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Who chairs the board?", "name"),
+        ("Which bank arranged the issue?", "name"),
+        ("In which town was she born?", "place"),
+        ("In what year was the plant closed?", "date"),
+        ("How many shops are there?", "count"),
+        ("How much did the terminal cost?", "amount"),
+        ("What percentage of sales came from Asia?", "percentage"),
+        ("How long is the lease?", "duration"),
+        ("Why did margins fall?", "reason"),
+        ("What is liquidity risk?", "definition"),
+        ("Did revenue rise?", "yes_no"),
+    ],
+)
+def test_the_kind_of_answer(question: str, kind: str) -> None:
+    assert analyse(question).kind == kind
+
+
+def test_terms_leave_out_what_only_says_the_kind() -> None:
+    asked = analyse("In which year did Halden buy the plant in Oslo?")
+    assert "year" not in asked.terms
+    assert {"halden", "plant", "oslo"} <= set(asked.terms)
+    assert asked.names == {"halden", "oslo"}
+    assert analyse("What was revenue in 2021?").years == ("2021",)
+
+
+def test_a_wish_for_a_long_answer_is_seen() -> None:
+    assert analyse("Summarise the note on leases").open_ended
+    assert not analyse("What is the note on leases numbered?").open_ended
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_taken(text: str) -> None:
+    asked = analyse(text)
+    assert asked.names <= set(asked.terms)
