@@ -64,7 +64,7 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
     periods = tuple(period for period, _, _ in find_periods(asked.text))[:_MOST_PERIODS]
     if not named:
         return None
-    pool = gather(series, [hit.score for hit in hits])
+    pool = gather(series, hits)
     matches = pool.ranked(Subject(asked.text, named, periods), _LEAST_SCORE)
     found = [(match, points) for match in matches if (points := _points(match, periods))]
     if not found:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from rag_core.evidence import Evidence, find_evidence
 from rag_core.nearness import WordNearness
+from rag_core.orders import asks_about_orders, gives_orders
 from rag_core.questions import Asked
 from rag_core.reader import SpanReader
 from rag_core.records import Hit
+from rag_core.sentences import sentence_spans
 
 __all__ = ["Reading", "read"]
 
@@ -43,7 +45,7 @@ class Reading:
 def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Reading | None:
     """Return what answers `asked` best, None where there is nothing to read. Raises ModelError."""
     shown = hits[:_MOST_HITS]
-    spans = reader.read(asked.text, [hit.text for hit in shown])
+    spans = reader.read(asked.text, [_readable(asked, hit) for hit in shown])
     marked = [(span, hit) for span, hit in zip(spans, shown, strict=True) if span.end > span.start]
     if not marked:
         return None
@@ -56,3 +58,14 @@ def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanR
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:
     return item.hit.document.id == hit.document.id and item.start <= position < item.end
+
+
+def _readable(asked: Asked, hit: Hit) -> str:
+    """Return the hit's text with white space in place of sentences that give orders: positions stay as they are."""
+    if asks_about_orders(asked.text):
+        return hit.text
+    text = hit.text
+    for start, end in sentence_spans(text):
+        if gives_orders(text[start:end]):
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text
