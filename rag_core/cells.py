@@ -67,6 +67,8 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
     pool = gather(series, hits)
     matches = pool.ranked(Subject(asked.text, named, periods), _LEAST_SCORE)
     found = [(match, points) for match in matches if (points := _points(match, periods))]
+    # A dash says that this row has nothing there, which answers only where no other row that fits has a figure.
+    found = [pair for pair in found if not all(point.figure.nothing for point in pair[1])]
     if not found:
         return None
     best, points = found[0]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from rag_core.abstaining import decide
 from rag_core.cells import LookUp, look_up
+from rag_core.evidence import Evidence
+from rag_core.explaining import choose_sentences, wants_sentences
 from rag_core.nearness import WordNearness
 from rag_core.questions import analyse
 from rag_core.reader import SpanReader
@@ -29,11 +31,17 @@ class Extraction:
 def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Extraction | None:
     """Return the answer that stands in `hits`; None where the question wants one written. Raises ModelError.
 
-    Written answers are for questions that ask for more than a look-up ("explain", "compare", "is it ...?"), and for
-    those that name nothing to look for.
+    Written answers are for questions that ask for more than a look-up ("compare", "is it ...?") and find no sentences
+    that give it, and for those that name nothing to look for.
     """
     asked = analyse(query)
-    if asked.open_ended or asked.kind == "yes_no" or not asked.terms:
+    if asked.kind == "yes_no" or not asked.terms:
+        return None
+    if wants_sentences(asked):
+        sentences = choose_sentences(asked, hits, wording)
+        if sentences:
+            return _quoted(sentences)
+    if asked.open_ended:
         return None
     cells = look_up(asked, hits)
     if cells is not None:
@@ -53,6 +61,21 @@ def _told(reading: Reading, probability: float) -> Extraction:
     citation = Citation(1, document, page, evidence.start, evidence.end, quote, round(probability, 4))
     text = reading.text
     return Extraction(text, (citation,), (AnswerSentence(0, len(text), text, (1,)),))
+
+
+def _quoted(found: Sequence[Evidence]) -> Extraction:
+    """Return whole sentences, each its own source."""
+    text, citations, sentences = "", [], []
+    for number, item in enumerate(found, start=1):
+        document = item.hit.document
+        quote = document.text[item.start : item.end]
+        page = document.page_at(item.start)
+        citations.append(Citation(number, document, page, item.start, item.end, quote, round(item.near_coverage, 4)))
+        told = " ".join(quote.split())
+        start = len(text) + 1 if text else 0
+        text = f"{text} {told}" if text else told
+        sentences.append(AnswerSentence(start, len(text), told, (number,)))
+    return Extraction(text, tuple(citations), tuple(sentences))
 
 
 def _looked_up(cells: LookUp) -> Extraction:

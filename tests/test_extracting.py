@@ -71,10 +71,49 @@ def test_the_year_that_is_missing_is_named(models: tuple[WordNearness, SpanReade
 
 
 @pytest.mark.parametrize(
-    "question", ["Explain how the lighthouse was built.", "Is the lighthouse still manned?", "And so?"]
+    "question", ["Compare the keepers with the engineer.", "Is the lighthouse still manned?", "And so?"]
 )
 def test_what_is_no_look_up_is_left_to_the_model(question: str, models: tuple[WordNearness, SpanReader]) -> None:
     assert extract(question, [make_hit(make_document(NEWS))], *models) is None
+
+
+TERMS = (
+    "# Options\n\nOptions are traded on many exchanges. A call option gives its holder the right to buy a share at a fixed "
+    "price. The price of a call option rises with volatility. Duration measures how much the price of a bond falls when "
+    "yields rise. The desk's duration was 2.86 years in March. It is shorter than that of the index."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("What is a call option?", "A call option gives its holder the right to buy a share at a fixed price."),
+        ("What is duration?", "Duration measures how much the price of a bond falls when yields rise."),
+        ("How does a call option work?", "A call option gives its holder the right to buy a share at a fixed price."),
+    ],
+)
+def test_a_definition_is_a_whole_sentence(
+    question: str, sentence: str, models: tuple[WordNearness, SpanReader]
+) -> None:
+    found = asked(question, models, TERMS)
+    assert found.text == sentence
+    assert [citation.quote for citation in found.citations] == [sentence]
+
+
+def test_an_explanation_is_sentences_of_the_document_each_cited(models: tuple[WordNearness, SpanReader]) -> None:
+    found = asked("Explain duration.", models, TERMS)
+    assert "Duration measures how much" in found.text
+    assert len(found.text.split()) <= 60
+    assert all(verify(citation) for citation in found.citations)
+    assert [sentence.citations for sentence in found.sentences] == [(citation.number,) for citation in found.citations]
+    for sentence in found.sentences:
+        assert found.text[sentence.start : sentence.end] == sentence.text
+    assert extract("Explain quantum entanglement.", [make_hit(make_document(TERMS))], *models) is None
+
+
+def test_a_row_with_a_dash_gives_way_to_one_with_a_figure(models: tuple[WordNearness, SpanReader]) -> None:
+    table = " | 2019 | 2018\nConsulting fees, old contracts | - | -\nConsulting fees | 12 | 14\n"
+    assert asked("What were consulting fees in 2019?", models, table).text == "12"
 
 
 def test_an_order_inside_a_document_is_no_answer(models: tuple[WordNearness, SpanReader]) -> None:
