@@ -102,7 +102,7 @@ def test_a_document_is_added_listed_searched_and_removed(client: Client, loan: P
 
 def test_chat_streams_and_ends_with_verbatim_citations(client: Client, loan: Path) -> None:
     document = add(client, loan)
-    updates = list(client.submit("Explain in which month and year the bank loan matures.", api_name="/chat"))
+    updates = list(client.submit("Does the bank loan mature in June 2027?", api_name="/chat"))
     texts = [update["text"] for update in updates]
     # However fast the model: its first word is an update of its own.
     assert any(text and len(text) < len(texts[-1]) for text in texts)
@@ -260,7 +260,7 @@ def test_the_page_answers_before_any_model_is_loaded(server: Server) -> None:
 def test_a_cancelled_answer_stops_and_the_model_serves_the_next(server: Server, client: Client, loan: Path) -> None:
     add(client, loan)
     with server.held() as closed:
-        job = client.submit("Explain when the bank loan matures.", api_name="/chat")
+        job = client.submit("Does the bank loan mature in June 2027?", api_name="/chat")
         assert wait_for(lambda: any(update["text"] for update in job.outputs()))
         job.cancel()
         assert wait_for(closed.exists)
@@ -275,7 +275,7 @@ def test_a_full_queue_asks_to_try_again(loan: Path) -> None:
         client = Client(server.url, verbose=False)
         add(client, loan)
         with server.held():
-            jobs = [client.submit("Explain when the bank loan matures.", True, api_name="/chat") for _ in range(6)]
+            jobs = [client.submit("Does the bank loan mature in June 2027?", True, api_name="/chat") for _ in range(6)]
             # One is being answered and one may wait; while that is so, nobody else is served.
             assert wait_for(lambda: sum(job.done() for job in jobs) == 4)
             refused = [job for job in jobs if job.done()]

@@ -162,7 +162,7 @@ def test_from_upload_to_a_cited_answer_and_back_to_nothing(server: Server, page:
 
     # It streams: the first words stand there while the model has not yet written the others.
     with server.held():
-        ask(page, "Explain in which month and year the bank loan matures.")
+        ask(page, "Does the bank loan mature in June 2027?")
         partial = first_words(page)
         expect(page.locator(".rag-caret")).to_be_visible()
     answer = answered(page)
@@ -282,7 +282,7 @@ def test_stop_stops_and_what_was_said_is_called_unchecked(server: Server, page: 
     upload(page, ("loan.md", LOAN))
     expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
     with server.held() as closed:
-        ask(page, "Explain in which month and year the bank loan matures.")
+        ask(page, "Does the bank loan mature in June 2027?")
         first_words(page)
         page.click(".stop-button")
         expect(page.locator(".submit-button")).to_be_visible(timeout=PATIENCE_MS)
