@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.baseline import PlainRecipe
+
 ROOT = Path(__file__).parent.parent
 PARAPHRASES = ROOT / "bench" / "data" / "paraphrases.jsonl"
 CUTS = (1, 3, 5, 10)
@@ -125,11 +127,8 @@ def our_rankers(corpus: Sequence[dict[str, Any]], folder: Path, index: Path | No
     return {"ours": ours, "our dense side alone": dense, "our BM25 side alone": worded}
 
 
-def plain_ranker(corpus: Sequence[dict[str, Any]]) -> Ranker:
+def plain_ranker(corpus: Sequence[dict[str, Any]], recipe: PlainRecipe) -> Ranker:
     """Return the plain recipe's search over the same texts."""
-    from bench.baseline import PlainRecipe
-
-    recipe = PlainRecipe()
     recipe.index([row["text"] for row in corpus], [{"id": row["id"]} for row in corpus])
     return lambda question: first_ten([found.metadata["id"] for found in recipe.search(question, DEPTH)])
 
@@ -163,8 +162,12 @@ def measure_texts(data: Path, index: Path | None = None) -> tuple[Figures, dict[
         rankers = our_rankers(corpus, Path(folder), index)
     rankers["equal-weight RRF of both"] = fused(rankers["our dense side alone"], rankers["our BM25 side alone"])
     rankers["BM25 over whole texts"] = whole_text_ranker(corpus)
-    rankers["plain recipe"] = plain_ranker(corpus)
-    return scored(sets, rankers)
+    recipe = PlainRecipe()
+    rankers["plain recipe"] = plain_ranker(corpus, recipe)
+    found = scored(sets, rankers)
+    # Recipes of one process share a collection.
+    recipe.forget()
+    return found
 
 
 def measure_reports(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, int]]:
