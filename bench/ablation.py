@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from bench.filings import SOURCE
 from bench.retrieval import ROOT, Figures, Question, asked_of, indexed, read_rows, score
+from rag_core import vocabulary
+from rag_core.wording import stems
 
 # A change: settings of modules of ours to put in place while the row is measured.
 Change = Mapping[str, Any]
@@ -36,11 +39,30 @@ def _mixed(weight: float) -> Callable[..., float]:
     return lambda cosine, coverage, best, **_: 1 / (1 + math.exp(-4 * (weight * cosine + (1 - weight) * coverage)))
 
 
+def _common_names() -> tuple[dict[tuple[str, ...], str], frozenset[str], int]:
+    """Return the vocabulary's names without those that occur once in the wording of the invented reports.
+
+    Reports and vocabulary are by one author: a name that stands once in the reports' captions or questions may be in
+    the vocabulary because it stands there.
+    """
+    source = json.loads(SOURCE.read_text(encoding="utf-8"))
+    texts = [text for captions in source["labels"].values() for text in captions]
+    texts += [text for question in source["questions"] for text in question["ask"]]
+    said = [f" {' '.join(stems(text))} " for text in texts]
+    table, _, _ = vocabulary._names()
+    kept = {
+        name: concept for name, concept in table.items() if sum(f" {' '.join(name)} " in text for text in said) != 1
+    }
+    return kept, frozenset(name[0] for name in kept), max(map(len, kept))
+
+
+_COMMON = "without names said once there"
 _NO_MARKS = {f"rag_core.marks.{name}": 0.0 for name in ("_LABEL", "_NAMED", "_ITEM", "_STATEMENT", "_TITLED")}
 ROWS: dict[str, Change] = {
     "all of it": {},
     "without row labels": {"rag_core.marks._LABEL": 0.0},
     "without concepts": {"rag_core.marks._NAMED": 0.0, "rag_core.marks._ITEM": 0.0},
+    _COMMON: {},
     "without items of ratios": {"rag_core.marks._ITEM": 0.0},
     "without statements": {"rag_core.marks._STATEMENT": 0.0, "rag_core.marks._TITLED": 0.0},
     "without statements' titles": {"rag_core.marks._TITLED": 0.0},
@@ -104,6 +126,12 @@ def _remember(rag: Any) -> None:
     rag.embedder.encode, rag.index.nearest, rag.index.vectors = encode_once, nearest_once, vectors_once
 
 
+def _reword(*pipelines: Any) -> None:
+    """Have the word indexes built anew: the marks of passages are made when they are added."""
+    for rag in pipelines:
+        rag.index._forget_words(set(rag.index.records()))
+
+
 def _changed(change: Change) -> AbstractContextManager[Any]:
     stack = ExitStack()
     for name, value in change.items():
@@ -146,9 +174,15 @@ def measure(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, i
             hits = _place(reports.search(question, 20, document_ids=[ids[file]]), one)
             return [page_key(file, hit.page) for hit in hits][:10]
 
+        if row == _COMMON:
+            change = {"rag_core.vocabulary._names": (lambda names: lambda: names)(_common_names())}
         with _changed(change):
+            if row == _COMMON:
+                _reword(texts, reports)
             for title, questions in sets.items():
                 figures[title][row] = score(over_pages if title.startswith("reports") else over_texts, questions)
+        if row == _COMMON:
+            _reword(texts, reports)
         print(f"{row:<36}" + " ".join(f"{figures[title][row]['hit@5']:.3f}" for title in sets), flush=True)
     return figures, {title: len(questions) for title, questions in sets.items()}
 

@@ -39,8 +39,14 @@ def grouped_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: 
     from matplotlib import pyplot
 
     longest = max(len(rows) for rows in panels.values())
+    # Panels of the same rows name them once, on the left; others each name their own.
+    alike = len({tuple(rows) for rows in panels.values()}) == 1
     figure, grid = pyplot.subplots(
-        1, len(panels), figsize=(1.5 + 5 * len(panels), 0.75 * longest + 1.3), sharey=True, squeeze=False
+        1,
+        len(panels),
+        figsize=(1.5 + (5 if alike else 6.5) * len(panels), 0.75 * longest + 1.3),
+        sharey=alike,
+        squeeze=False,
     )
     for axes, (title, rows) in zip(grid[0], panels.items(), strict=True):
         figures = list(next(iter(rows.values())))
@@ -55,7 +61,8 @@ def grouped_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: 
         axes.set_title(title)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    grid[0][0].invert_yaxis()
+    for axes in grid[0][: 1 if alike else None]:
+        axes.invert_yaxis()
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize=8, frameon=False)

@@ -185,7 +185,7 @@ def measure_reports(data: Path, index: Path | None = None) -> tuple[Figures, dic
             for kind, title in titles.items()
         }
         rankers = page_rankers(Path(folder), {q.text: q.file for q in asked}, index)
-    rankers["equal-weight RRF of both"] = fused(rankers["our dense side alone"], rankers["BM25 over passages"])
+    rankers["RRF of dense, plain BM25"] = fused(rankers["our dense side alone"], rankers["BM25 over passages"])
     return scored(sets, rankers)
 
 

@@ -3,7 +3,9 @@
 An analyst asks for capex; the cash flow statement says purchases of property and equipment. Both are read as one
 concept, `capex`. A ratio is asked by its name, and seldom stated: its concept leads to the items it is computed from,
 and an item to the statement on which every report has it. The table is general accounting usage (captions of US GAAP
-and IFRS reports, the textbooks' ratios), written before it was measured and fitted to no set of texts.
+and IFRS reports, the textbooks' ratios). It was written by the author of the invented reports of `bench.filings`, after
+them, and shares their wording, so figures over those reports flatter it: without the 111 of its 356 names that occur
+just once there, the right page is among the first 5 passages for 0.58 of the analysts' questions instead of 0.76.
 """
 
 from __future__ import annotations
