@@ -13,7 +13,7 @@ from rag_core.nearness import WordNearness
 from rag_core.questions import analyse
 from rag_core.reader import SpanReader
 from rag_core.reading import Reading, read
-from rag_core.records import AnswerSentence, Citation, Hit
+from rag_core.records import AnswerSentence, Citation, Document, Hit
 
 __all__ = ["Extraction", "extract"]
 
@@ -55,11 +55,8 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
 
 def _told(reading: Reading, probability: float) -> Extraction:
     """Return the words and, as their source, the whole sentence that they stand in."""
-    evidence, document = reading.evidence, reading.evidence.hit.document
-    quote = document.text[evidence.start : evidence.end]
-    page = document.page_at(evidence.start)
-    citation = Citation(1, document, page, evidence.start, evidence.end, quote, round(probability, 4))
-    text = reading.text
+    evidence, text = reading.evidence, reading.text
+    citation = _citation(1, evidence.hit.document, evidence.start, evidence.end, probability)
     return Extraction(text, (citation,), (AnswerSentence(0, len(text), text, (1,)),))
 
 
@@ -67,11 +64,9 @@ def _quoted(found: Sequence[Evidence]) -> Extraction:
     """Return whole sentences, each its own source."""
     text, citations, sentences = "", [], []
     for number, item in enumerate(found, start=1):
-        document = item.hit.document
-        quote = document.text[item.start : item.end]
-        page = document.page_at(item.start)
-        citations.append(Citation(number, document, page, item.start, item.end, quote, round(item.near_coverage, 4)))
-        told = " ".join(quote.split())
+        citation = _citation(number, item.hit.document, item.start, item.end, item.near_coverage)
+        citations.append(citation)
+        told = " ".join(citation.quote.split())
         start = len(text) + 1 if text else 0
         text = f"{text} {told}" if text else told
         sentences.append(AnswerSentence(start, len(text), told, (number,)))
@@ -83,8 +78,11 @@ def _looked_up(cells: LookUp) -> Extraction:
     document, text = cells.series.document, cells.text
     rows = dict.fromkeys((point.row_start, point.row_end) for point in cells.points)
     citations = tuple(
-        Citation(number, document, document.page_at(start), start, end, document.text[start:end], round(cells.score, 4))
-        for number, (start, end) in enumerate(rows, start=1)
+        _citation(number, document, start, end, cells.score) for number, (start, end) in enumerate(rows, start=1)
     )
     numbers = tuple(citation.number for citation in citations)
     return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))
+
+
+def _citation(number: int, document: Document, start: int, end: int, score: float) -> Citation:
+    return Citation(number, document, document.page_at(start), start, end, document.text[start:end], round(score, 4))
