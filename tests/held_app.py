@@ -27,17 +27,19 @@ FIRST_TOKENS = 4
 class HeldGenerator(local.LocalGenerator):
     def stream(self, messages: Sequence[Message], *, max_new_tokens: int) -> Iterator[GenerationDelta]:
         made = 0
-        for delta in super().stream(messages, max_new_tokens=max_new_tokens):
-            yield delta
-            made += delta.tokens
-            while made >= FIRST_TOKENS and HOLD.exists():
-                try:
+        try:
+            for delta in super().stream(messages, max_new_tokens=max_new_tokens):
+                yield delta
+                made += delta.tokens
+                while made >= FIRST_TOKENS and HOLD.exists():
                     yield GenerationDelta("", 0)
-                except GeneratorExit:
-                    HOLD.with_suffix(".closed").touch()
-                    raise
-                # Rarely enough that the desk, which waits for each of these, says in between that it waits.
-                time.sleep(0.5)
+                    # Rarely enough that the desk, which waits for each of these, says in between that it waits.
+                    time.sleep(0.5)
+        except GeneratorExit:
+            # Also before the held token: on a busy machine a reader can see one word and stop before the second.
+            if HOLD.exists():
+                HOLD.with_suffix(".closed").touch()
+            raise
 
 
 if __name__ == "__main__":
