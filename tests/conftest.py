@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rag_core import Document, Hit, Message, Page, RagConfig
 from rag_core.generation import GenerationDelta
@@ -15,6 +16,10 @@ from rag_core.records import Window
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
+
+# How long an example takes says nothing of the code on a machine that does other work too.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 SAMPLES = Path(__file__).parent.parent / "sample_files"
 

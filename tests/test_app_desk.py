@@ -8,11 +8,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from conftest import ScriptedGenerator
+from waiting import PATIENCE_SECONDS, eventually
 
 from rag_core import (
     BusyError,
@@ -92,15 +93,6 @@ def visitor(desk: Desk) -> Visitor:
     return visitor
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def test_an_answer_comes_in_steps_and_is_remembered(desk: Desk, visitor: Visitor) -> None:
     turn = visitor.begin(QUESTION)
     steps = list(desk.ask(visitor, turn, []))
@@ -161,7 +153,7 @@ def test_a_caller_can_close_while_events_without_text_come_thick_and_fast(base: 
     list(desk.add_sample(visitor, "loan.txt"))
     turn = visitor.begin(QUESTION)
     # Should no step ever come, this ends the wait, and the test fails.
-    guard = threading.Timer(60, turn.stopped.set)
+    guard = threading.Timer(PATIENCE_SECONDS, turn.stopped.set)
     guard.start()
     steps = desk.ask(visitor, turn, [])
     reading = (step for step in steps if step == Waiting("Reading the passages"))
@@ -169,6 +161,31 @@ def test_a_caller_can_close_while_events_without_text_come_thick_and_fast(base: 
     steps.close()  # type: ignore[attr-defined]
     guard.cancel()
     assert eventually(lambda: generator.closed_after is not None)
+    desk.store.close()
+
+
+class ReadingGenerator(ScriptedGenerator):
+    """Says that it reads, and then begins at once."""
+
+    def stream(self, messages: Sequence[Message], *, max_new_tokens: int) -> Iterator[GenerationDelta]:
+        yield GenerationDelta("", 0)
+        yield from super().stream(messages, max_new_tokens=max_new_tokens)
+
+
+def test_the_first_word_is_shown_however_lately_something_else_was(
+    base: RagPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = ReadingGenerator("The bank loan matures in June 2027.")
+    pipeline = RagPipeline(base.config, embedder=base.embedder, generator=generator)
+    (tmp_path / "loan.txt").write_text(NOTE)
+    desk = Desk(pipeline, AppSettings(feedback_file="off"), tmp_path)
+    visitor = desk.store.open(("page", ""))
+    list(desk.add_sample(visitor, "loan.txt"))
+    # Whatever is shown next is shown lately.
+    monkeypatch.setattr("ui.desk._PAINT_SECONDS", 3_600.0)
+    steps = list(desk.ask(visitor, visitor.begin(QUESTION), []))
+    assert Waiting("Reading the passages") in steps
+    assert [step.text for step in steps if isinstance(step, Writing)] == ["The"]
     desk.store.close()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from rag_core import BusyError, ConfigError, DocumentNotFoundError, Progress, RagConfig, RagPipeline
 from ui.line import Line
@@ -135,10 +136,7 @@ def test_idle_and_old_visitors_are_deleted(store: VisitorStore, field: str) -> N
 def test_the_sweeper_works_on_its_own(pipeline: RagPipeline) -> None:
     store = VisitorStore(pipeline, AppSettings(idle_seconds=0.2))
     folder = store.open(("a", "")).folder
-    deadline = time.monotonic() + 20
-    while folder.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not folder.exists()
+    assert eventually(lambda: not folder.exists())
     assert len(store) == 0
     store.close()
 

@@ -224,7 +224,7 @@ class Desk:
 
     def _steps(self, turn: Turn, events: queue.SimpleQueue[AnswerEvent | BaseException | None]) -> Iterator[Step]:
         painted = time.monotonic() - _PAINT_SECONDS
-        pending = False
+        pending = shown = False
         while not turn.stopped.is_set():
             try:
                 event = events.get(timeout=_PAINT_SECONDS if pending else _POLL_SECONDS)
@@ -245,8 +245,9 @@ class Desk:
                 turn.text += event.text
                 pending = pending or bool(event.text)
             now = time.monotonic()
-            if now - painted >= (_PAINT_SECONDS if pending else _POLL_SECONDS):
-                painted, pending = now, False
+            first = pending and not shown  # nobody waits for the first word longer than it takes
+            if first or now - painted >= (_PAINT_SECONDS if pending else _POLL_SECONDS):
+                painted, pending, shown = now, False, bool(turn.text)
                 yield _so_far(turn)
 
 
