@@ -14,12 +14,16 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from gradio_client import Client
+
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 120
+START_SECONDS = 240
+# What a library allows a request by default (httpx: 5 seconds) is too little where a model loads on a busy machine.
+REQUEST_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,6 @@ class Server:
     temporary: Path
     log: Path
     hold: Path
-    start_seconds: float
 
     @contextmanager
     def held(self) -> Iterator[Path]:
@@ -48,10 +51,13 @@ class Server:
         for folder, _, names in os.walk(self.temporary):
             yield from (Path(folder) / name for name in names)
 
+    def client(self) -> Client:
+        return Client(self.url, verbose=False, httpx_kwargs={"timeout": REQUEST_SECONDS})
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(30)
+            return self.process.wait(REQUEST_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
@@ -85,14 +91,13 @@ def start_server(**environment: str) -> Server:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    server = Server(f"http://127.0.0.1:{port}", process, uploads, temporary, log, hold, 0.0)
+    server = Server(f"http://127.0.0.1:{port}", process, uploads, temporary, log, hold)
     while time.monotonic() - started < START_SECONDS:
         if process.poll() is not None:
             raise RuntimeError(f"The server ended with {process.returncode}: {log.read_text()[-2000:]}")
         try:
-            with urllib.request.urlopen(server.url, timeout=5):
-                seconds = time.monotonic() - started
-                return replace(server, start_seconds=seconds)
+            with urllib.request.urlopen(server.url, timeout=REQUEST_SECONDS):
+                return server
         except OSError:
             time.sleep(0.1)
     server.stop()

@@ -81,13 +81,13 @@ async def ends_early(answer: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             return
 
 
-async def stalls(answer: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Send a few words, then nothing but comments, which keep the connection alive."""
-    sent = 0
-    async for part in answer:
-        if sent < 4:
-            yield part
-        sent += 1
+async def stalls(_: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Send a few words, then nothing but comments, which keep the connection alive.
+
+    The words are no model's, so that a limit on silence is kept up to them, however slow the machine.
+    """
+    for word in ("The", " capital", " is"):
+        yield _event({"model": MODEL}, [{"index": 0, "delta": {"content": word}, "finish_reason": None}])
     while True:
         yield b": still here\n\n"
         await asyncio.sleep(0.05)
@@ -193,6 +193,7 @@ def serving(generator: TextGenerator, **fields: Any) -> Iterator[LoopbackServer]
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not running.started:
+            assert thread.is_alive()
             time.sleep(0.01)
         try:
             yield server

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 __all__ = ["READ_TOKEN", "WRITE_TOKEN", "HubStandIn", "Repo", "child_environment", "connect"]
 
@@ -182,7 +183,7 @@ class HubStandIn:
         if endpoint in self._held:
             arrived, let_go = self._held[endpoint]
             arrived.set()
-            let_go.wait()
+            let_go.wait(PATIENCE_SECONDS)
 
 
 class _Handler(BaseHTTPRequestHandler):

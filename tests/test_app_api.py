@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from app_server import Server, shared_server, start_server
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from waiting import PATIENCE_SECONDS, eventually
 
 LOAN = """# Financing note
 
@@ -38,7 +38,7 @@ def connect(server: Server) -> Iterator[Callable[[], Client]]:
     clients: list[Client] = []
 
     def new() -> Client:
-        clients.append(Client(server.url, verbose=False))
+        clients.append(server.client())
         return clients[-1]
 
     yield new
@@ -56,6 +56,10 @@ def loan(tmp_path: Path) -> Path:
     path = tmp_path / "loan.md"
     path.write_text(LOAN, encoding="utf-8")
     return path
+
+
+def get(url: str, **more: Any) -> httpx.Response:
+    return httpx.get(url, timeout=PATIENCE_SECONDS, **more)
 
 
 def add(client: Client, path: Path) -> dict[str, Any]:
@@ -189,20 +193,11 @@ def test_documents_go_when_the_client_closes(server: Server, connect: Callable[[
     client.close()
     # A client that closes ends its heartbeat, as a page does; the grace period of this server is one second.
     del client
-    assert wait_for(lambda: not mine.exists())
+    assert eventually(lambda: not mine.exists())
 
 
 def visitor_folders(server: Server) -> set[Path]:
     return {folder for root in server.temporary.glob("ragoptimize-visitors-*") for folder in root.iterdir()}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.2)
-    return False
 
 
 @pytest.mark.parametrize(
@@ -233,7 +228,7 @@ def test_a_path_outside_the_uploads_is_never_read(server: Server, path: str, met
     file: dict[str, Any] = {"path": path, "orig_name": "note.txt"}
     if meta:
         file["meta"] = meta
-    with httpx.Client(base_url=server.url, timeout=60) as http:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as http:
         started = http.post("/gradio_api/call/add_document", json={"data": [file], "session_hash": "raw-session"})
         body = started.text
         if started.status_code == 200:
@@ -243,17 +238,17 @@ def test_a_path_outside_the_uploads_is_never_read(server: Server, path: str, met
 
 
 def test_the_private_handlers_of_the_page_are_not_in_the_public_interface(server: Server) -> None:
-    info = httpx.get(f"{server.url}/gradio_api/info").json()
+    info = get(f"{server.url}/gradio_api/info").json()
     assert not [name for name in info["named_endpoints"] if "page" in name or "upload" in name or "source" in name]
 
 
-def test_the_page_answers_before_any_model_is_loaded(server: Server) -> None:
-    response = httpx.get(server.url, headers={"accept": "text/html"})
+def test_the_page_comes_with_its_headers_and_fetches_nothing_elsewhere(server: Server) -> None:
+    response = get(server.url, headers={"accept": "text/html"})
     assert response.status_code == 200
     assert "content-security-policy" in response.headers
     assert "HttpOnly" in response.headers["set-cookie"]
     assert "fonts.googleapis" not in response.text
-    config = httpx.get(f"{server.url}/config").json()
+    config = get(f"{server.url}/config").json()
     assert config["analytics_enabled"] is False
 
 
@@ -261,9 +256,9 @@ def test_a_cancelled_answer_stops_and_the_model_serves_the_next(server: Server, 
     add(client, loan)
     with server.held() as closed:
         job = client.submit("Does the bank loan mature in June 2027?", api_name="/chat")
-        assert wait_for(lambda: any(update["text"] for update in job.outputs()))
+        assert eventually(lambda: any(update["text"] for update in job.outputs()))
         job.cancel()
-        assert wait_for(closed.exists)
+        assert eventually(closed.exists)
     answer = client.predict("When does the bank loan mature?", True, api_name="/chat")
     assert answer["done"]
     assert answer["text"]
@@ -272,12 +267,12 @@ def test_a_cancelled_answer_stops_and_the_model_serves_the_next(server: Server, 
 def test_a_full_queue_asks_to_try_again(loan: Path) -> None:
     server = start_server(APP_QUEUE_SIZE="1", APP_ANSWERS_AT_ONCE="1", APP_WARM_UP="false")
     try:
-        client = Client(server.url, verbose=False)
+        client = server.client()
         add(client, loan)
         with server.held():
             jobs = [client.submit("Does the bank loan mature in June 2027?", True, api_name="/chat") for _ in range(6)]
             # One is being answered and one may wait; while that is so, nobody else is served.
-            assert wait_for(lambda: sum(job.done() for job in jobs) == 4)
+            assert eventually(lambda: sum(job.done() for job in jobs) == 4)
             refused = [job for job in jobs if job.done()]
         assert all("try again" in str(job.exception()).lower() for job in refused)
         assert all(job.result()["done"] for job in jobs if job not in refused)
@@ -316,7 +311,7 @@ def test_mcp_offers_ask_and_search_and_nothing_else(server: Server) -> None:
     assert set(by_name["ask"].inputSchema["properties"]) == {"question", "document_text", "document_name"}
     assert by_name["ask"].inputSchema["required"] == ["question"]
     assert "citations" in by_name["ask"].description
-    schema = httpx.get(f"{server.url}/gradio_api/mcp/schema").json()
+    schema = get(f"{server.url}/gradio_api/mcp/schema").json()
     assert sorted(tool["name"] for tool in schema) == ["ask", "search"]
 
 

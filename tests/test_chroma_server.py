@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,10 @@ import numpy as np
 import pytest
 from app_server import start_server
 from chroma_process import ChromaProcess
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from index_killer import BATCH, SPLITTING
 from test_index import EMBEDDER, KEPT, LONG, add, check_absent, check_whole
+from waiting import eventually
 
 from rag_core import ConfigError, IndexStateError, RagConfig, RagPipeline, chroma, chroma_server
 from rag_core import vectors as vectors_module
@@ -164,8 +164,7 @@ def test_a_lease_is_renewed(chroma_process: ChromaProcess, monkeypatch: pytest.M
         return float(made._leases().get(ids=[made.database], include=["metadatas"])["metadatas"][0]["renewed"])
 
     first = renewed()
-    while renewed() == first:
-        time.sleep(0.05)
+    assert eventually(lambda: renewed() != first)
     made.close()
 
 
@@ -203,8 +202,7 @@ def test_a_collection_that_could_not_be_deleted_is_deleted_later(
         index.close()
     finally:
         chroma_process.start()
-    while collections(server):
-        time.sleep(0.1)
+    assert eventually(lambda: not collections(server))
 
 
 def test_a_bearer_token_is_sent_and_never_shown(chroma_process: ChromaProcess) -> None:
@@ -357,7 +355,7 @@ def test_two_apps_over_one_server_and_one_of_them_killed(chroma_process: ChromaP
     environment = {"RAG_CHROMA_URL": chroma_process.url, "APP_WARM_UP": "false"}
     first, second = start_server(**environment), start_server(**environment)
     try:
-        one, other = Client(first.url, verbose=False), Client(second.url, verbose=False)
+        one, other = first.client(), second.client()
         added = one.predict(handle_file(str(samples / "haircut.txt")), api_name="/add_document")
         other.predict(handle_file(str(samples / "options.md")), api_name="/add_document")
         assert [item["id"] for item in one.predict(api_name="/list_documents")] == [added["id"]]

@@ -26,7 +26,7 @@ def run(folder: Path, *words: str, stdin: str = "", **environ: str) -> subproces
         text=True,
         check=False,
         cwd=folder,
-        timeout=240,
+        timeout=500,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environ},
     )
 

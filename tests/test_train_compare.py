@@ -427,7 +427,7 @@ def test_a_repository_is_compared_and_any_of_its_checkpoints_loads_with_peft(
         env={**child_environment(hub, tmp_path / "home"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     assert WRITE_TOKEN not in done.stdout + done.stderr

@@ -72,7 +72,7 @@ def events(run: Path, *kinds: str) -> list[tuple[Any, ...]]:
 def child(place: Path, command: Sequence[str], name: str, *options: str) -> subprocess.CompletedProcess[str]:
     words = [*command, str(place / "config.yaml"), "--set", f"run.output={place / name}", *options]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=500, check=False)
 
 
 def test_it_learns_and_writes_what_others_read(whole: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from hub_stand_in import DROP, READ_TOKEN, WRITE_TOKEN, HubStandIn, child_environment, connect
 from train_models import tiny_base, tiny_rows
+from waiting import PATIENCE_SECONDS
 
 from train import finetune
 from train.checkpoint import list_checkpoints
@@ -311,7 +312,7 @@ def test_checkpoints_go_up_in_order_and_adding_never_waits(hub: HubStandIn, tmp_
     folders = [write_checkpoint(tmp_path, step) for step in (200, 400, 600)]
     for step, folder in zip((200, 400, 600), folders, strict=True):
         uploader.add(folder, step)
-    arrived.wait()
+    assert arrived.wait(PATIENCE_SECONDS)
     assert uploader.pending() == folders
     let_go.set()
     assert uploader.close() == []
@@ -443,7 +444,7 @@ def test_the_end_of_training_cuts_waits_short_and_gives_up_soon(
     hub.fail("create", 503, times=1_000, Retry_After="3600")
     folder = write_checkpoint(tmp_path, 200)
     uploader.add(folder, 200)
-    failed.wait()
+    assert failed.wait(PATIENCE_SECONDS)
     # It waits for an hour, as it was asked; the end wakes it, and it tries three times more.
     assert uploader.close(timeout=None) == [folder]
     assert [event.get("retry_seconds") for event in heard.events] == [3600.0] * 3 + [None]
@@ -454,7 +455,7 @@ def test_closing_returns_in_time_from_an_upload_that_hangs(hub: HubStandIn, tmp_
     arrived, let_go = hub.hold("commit")
     folder = write_checkpoint(tmp_path, 200)
     uploader.add(folder, 200)
-    arrived.wait()
+    assert arrived.wait(PATIENCE_SECONDS)
     assert uploader.close(timeout=0.05) == [folder]
     let_go.set()
 
@@ -589,7 +590,7 @@ def upload(hub: HubStandIn, home: Path, *arguments: str, token: str | None = WRI
         env=child_environment(hub, home, token),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
     )
     assert WRITE_TOKEN not in done.stdout + done.stderr
     return done.returncode, done.stdout, done.stderr

@@ -424,7 +424,7 @@ def test_the_notebook_runs_from_start_to_end(wiki: FakeWiki, tmp_path: Path, mon
     monkeypatch.setenv("WIKIPEDIA_BOXES", BOX)
     monkeypatch.setenv("WIKIPEDIA_FOLDER", str(tmp_path / "samples"))
     monkeypatch.setenv("WIKIPEDIA_PAUSE_SECONDS", "0")
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
     assert "Haircut_finance.txt" in printed
     assert "Spread: it only tells pages of one name apart" in printed

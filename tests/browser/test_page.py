@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from app_server import Server, shared_server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.browser
 
@@ -28,8 +28,8 @@ ARGUMENTS = [
 ]
 # Models may still be loading when the first test asks. Waiting ends as soon as what is waited for is there, so a limit
 # costs nothing but on a failure.
-PATIENCE_MS = 120_000
-expect.set_options(timeout=60_000)
+PATIENCE_MS = 1_000 * PATIENCE_SECONDS
+expect.set_options(timeout=PATIENCE_MS)
 FILLER = "The group reports its segments with care and consistency in every period under review. "
 LOAN = (
     "# Financing note\n\n"
@@ -71,7 +71,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "request",
@@ -117,22 +117,15 @@ def ask(page: Page, question: str) -> None:
 
 def answered(page: Page, count: int = 1) -> Any:
     answers = page.locator(".rag-answer.is-final, .rag-answer.is-abstained, .rag-answer.is-error")
-    expect(answers).to_have_count(count, timeout=PATIENCE_MS)
+    expect(answers).to_have_count(count)
     return answers.last
 
 
 def first_words(page: Page) -> str:
     """Wait for an answer that is held half-way to stand still; return its text."""
     streaming = page.locator(".rag-answer.is-streaming .rag-text")
-    expect(streaming).to_have_text(re.compile(r"\w"), timeout=PATIENCE_MS)
+    expect(streaming).to_have_text(re.compile(r"\w"))
     return str(streaming.inner_text())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_MS / 1_000
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def expect_in_view(page: Page, selector: str, frame: str) -> None:
@@ -158,7 +151,7 @@ def expect_at_rest(page: Page) -> None:
 def test_from_upload_to_a_cited_answer_and_back_to_nothing(server: Server, page: Page) -> None:
     upload(page, ("loan.md", LOAN))
     document = page.locator(".rag-document:not(.is-arriving)")
-    expect(document).to_contain_text("loan.md", timeout=PATIENCE_MS)
+    expect(document).to_contain_text("loan.md")
 
     # It streams: the first words stand there while the model has not yet written the others.
     with server.held():
@@ -195,7 +188,7 @@ def test_from_upload_to_a_cited_answer_and_back_to_nothing(server: Server, page:
 
 def test_the_keyboard_alone_reaches_a_source(page: Page) -> None:
     upload(page, ("loan.md", LOAN))
-    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1)
     ask(page, "When does the bank loan mature?")
     chip = answered(page).locator(".rag-chip").first
     page.locator("#rag-log").click(position={"x": 5, "y": 5})
@@ -220,7 +213,7 @@ def test_a_verdict_is_given_by_keyboard_kept_and_goes_with_its_document(server: 
         return [row["verdict"] for row in rows if row["question"] == question]
 
     upload(page, ("loan.md", LOAN))
-    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1)
     ask(page, question)
     answered(page)
     up, down = page.locator(".rag-thumb.is-up").first, page.locator(".rag-thumb.is-down").first
@@ -256,6 +249,8 @@ def test_a_verdict_is_given_by_keyboard_kept_and_goes_with_its_document(server: 
 def test_nothing_scrolls_beneath_the_button_that_clears_the_conversation(open_page: Callable[..., Page]) -> None:
     page = open_page(viewport={"width": 900, "height": 420})
     upload(page, ("loan.md", LOAN))
+    # Asked any sooner, both answers would be too short to scroll.
+    expect(page.locator("button.rag-open")).to_have_count(1)
     page.click(".rag-tabs button[data-pane=chat]")
     for count in (1, 2):
         ask(page, "When does the bank loan mature?")
@@ -270,8 +265,8 @@ def test_nothing_scrolls_beneath_the_button_that_clears_the_conversation(open_pa
 
 def test_several_files_go_in_and_a_bad_one_is_told_by_name(page: Page) -> None:
     upload(page, ("one.txt", "The first note is about interest."), ("blank.txt", " "), ("two.txt", "The second note."))
-    expect(page.locator(".rag-document.is-refused")).to_contain_text("blank.txt", timeout=PATIENCE_MS)
-    expect(page.locator("button.rag-open")).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.locator(".rag-document.is-refused")).to_contain_text("blank.txt")
+    expect(page.locator("button.rag-open")).to_have_count(2)
     assert "Traceback" not in page.locator("#rag-list").inner_text()
     page.locator(".is-refused .rag-delete").click()
     expect(page.locator(".is-refused")).to_have_count(0)
@@ -280,14 +275,14 @@ def test_several_files_go_in_and_a_bad_one_is_told_by_name(page: Page) -> None:
 
 def test_stop_stops_and_what_was_said_is_called_unchecked(server: Server, page: Page) -> None:
     upload(page, ("loan.md", LOAN))
-    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator(".rag-document:not(.is-arriving)")).to_have_count(1)
     with server.held() as closed:
         ask(page, "Does the bank loan mature in June 2027?")
         first_words(page)
         page.click(".stop-button")
-        expect(page.locator(".submit-button")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.locator(".submit-button")).to_be_visible()
         # It is the model's work that has ended, not only what is shown of it.
-        wait_until(closed.exists)
+        assert eventually(closed.exists)
     expect(page.locator(".rag-answer.is-streaming .rag-stopped")).to_be_visible()
     expect(page.locator(".rag-caret")).to_be_hidden()
     partial = page.locator(".rag-answer .rag-text").inner_text()
@@ -299,7 +294,7 @@ def test_stop_stops_and_what_was_said_is_called_unchecked(server: Server, page: 
 
 def test_hostile_names_and_texts_make_no_elements(page: Page) -> None:
     upload(page, (EVIL_NAME, EVIL_TEXT))
-    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(1)
     page.locator("button.rag-open").click()
     expect(page.locator("#rag-panel .rag-page-text")).to_contain_text("<script>window.pwned=1</script>")
     expect(page.locator("#rag-panel .rag-page-text")).to_contain_text("{{7*7}} ${7*7}")
@@ -315,7 +310,7 @@ def test_hostile_names_and_texts_make_no_elements(page: Page) -> None:
 
 def test_a_second_visitor_sees_nothing_of_the_first(page: Page, open_page: Callable[..., Page]) -> None:
     upload(page, ("loan.md", LOAN))
-    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(1)
     other = open_page()
     expect(other.locator("#rag-list")).to_contain_text("None yet")
     ask(other, "When does the bank loan mature?")
@@ -325,10 +320,10 @@ def test_a_second_visitor_sees_nothing_of_the_first(page: Page, open_page: Calla
 def test_closing_the_page_deletes_its_documents(server: Server, page: Page) -> None:
     before = visitor_folders(server)
     upload(page, ("loan.md", LOAN))
-    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(1)
     (mine,) = visitor_folders(server) - before
     page.close()
-    wait_until(lambda: not mine.exists())
+    assert eventually(lambda: not mine.exists())
 
 
 def visitor_folders(server: Server) -> set[Path]:
@@ -340,7 +335,7 @@ def test_a_phone_shows_one_part_at_a_time_and_nothing_sticks_out(open_page: Call
     page = open_page(**STYLED["phone"], color_scheme=scheme)
     page.click(".rag-tabs button[data-pane=side]")
     upload(page, ("loan.md", LOAN))
-    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(1)
     page.click(".rag-tabs button[data-pane=chat]")
     expect(page.locator("#rag-side")).to_be_hidden()
     ask(page, "When does the bank loan mature?")
@@ -402,13 +397,13 @@ def test_every_text_is_readable(open_page: Callable[..., Page], scheme: str) -> 
     expect_at_rest(page)
     assert page.evaluate(_CONTRAST) == []
     upload(page, ("loan.md", LOAN), ("blank.txt", " "))
-    expect(page.locator(".is-refused")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator(".is-refused")).to_have_count(1)
     ask(page, "When does the bank loan mature?")
     answered(page)
     ask(page, "What was the diluted earnings per share of the football club in 1954?")
     answered(page, 2)
     upload(page, ("statement.md", STATEMENT))
-    expect(page.locator("button.rag-open")).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(2)
     ask(page, "What was the percentage change in gross profit from 2022 to 2023?")
     expect(answered(page, 3).locator(".rag-formula")).to_contain_text("13.06%")
     page.locator(".rag-thumb").last.click()
@@ -426,7 +421,7 @@ def test_a_sample_is_added_and_asked_with_one_click(page: Page, samples: Path) -
     starter = page.locator(".rag-starter").first
     question = starter.locator("span").inner_text()
     starter.click()
-    expect(page.locator("button.rag-open")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator("button.rag-open")).to_have_count(1)
     answer = answered(page)
     expect(page.locator("#rag-log .user").first).to_contain_text(question)
     assert answer.inner_text().strip()
