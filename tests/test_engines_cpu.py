@@ -338,12 +338,14 @@ def test_the_length_limit_and_the_stop_token_are_kept(tmp_path: Path, cache_dire
 def unpacked(matrix: Any, cache: Path) -> np.ndarray:
     from rag_core.engines.jit import load_kernels
 
-    kernels = load_kernels(cache)
+    load_kernels(cache)  # says where what is compiled is kept
+    from rag_core.engines import products
+
     entry = np.array(matrix.entry, dtype=np.int64)
     tiles = []
     for tile in range(matrix.tiles):
         out = np.empty((matrix.inputs, 32), dtype=np.float32)
-        kernels.unpack(entry, tile, out)
+        products.unpack(entry, tile, out)
         tiles.append(out.T)
     return np.concatenate(tiles)[: matrix.outputs]
 

@@ -302,8 +302,9 @@ def test_kernels_work_where_their_cache_cannot_be_written(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     code = (
         "import sys, tempfile; from pathlib import Path; from rag_core.engines.jit import *; import numba\n"
-        "cache = Path(sys.argv[1]); kernels = load_kernels(cache)\n"
-        "print(kernels._block_bytes(0), kernels._block_bytes(3), numba.config.CACHE_DIR, compiled_before(cache))"
+        "cache = Path(sys.argv[1]); load_kernels(cache)\n"
+        "from rag_core.engines import products\n"
+        "print(products._block_bytes(0), products._block_bytes(3), numba.config.CACHE_DIR, compiled_before(cache))"
     )
     q4, f32, place, before = in_a_process(code, str(tmp_path / "file" / "cache")).split()
     assert (q4, f32, before) == ("512", "4096", "False")

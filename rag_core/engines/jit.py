@@ -36,7 +36,7 @@ def compiled_before(cache: Path) -> bool:
 
 
 def _folder(cache: Path) -> Path:
-    """Return the folder for this version of the sources: numba itself looks at one of the two files only."""
+    """Return the folder for this version of the sources: numba itself looks at one of the files only."""
     here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in ("kernels.py", "vectors.py"))
+    sources = b"".join((here / name).read_bytes() for name in ("kernels.py", "products.py", "vectors.py"))
     return cache / f"kernels-{hashlib.sha256(sources).hexdigest()[:12]}"
