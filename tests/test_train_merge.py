@@ -37,11 +37,12 @@ from train.heads import HEAD_FILE, HEAD_KEY, LEGACY_HEAD_FILE, head_of, load_hea
 from train.hub import push_folder
 from train.manifest import MANIFEST
 from train.merged import Merged, MergeRequest, merge_run
-from train.merging import Merger, base_tensors, written
+from train.merging import Merger
 from train.proving import prove
 from train.rounding import prove_weights
 from train.rows import read_rows
 from train.selecting import UNKNOWN_PROMPT, select_checkpoint
+from train.weightfiles import base_tensors, written
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

@@ -150,7 +150,8 @@ def _make(
 ) -> Manifest:
     """Build the merge in a folder beside `output`, prove it, and rename it into place."""
     from train.encoding import Encoder
-    from train.merging import Merger, written
+    from train.merging import Merger
+    from train.weightfiles import written
 
     encoder = Encoder(base, str(checkpoint.base.get("model", base.name)))
     examples = held_out_examples(request, checkpoint, encoder)
@@ -186,8 +187,8 @@ def _write_model(
     work: Path,
     on_progress: Callable[[str], None],
 ) -> None:
-    from train.merging import written
     from train.packaging import write_small_files
+    from train.weightfiles import written
 
     merger.write(work, request.dtype, request.shard_bytes, on_progress)
     with written(work):
@@ -205,7 +206,7 @@ def _finish(
 ) -> Manifest:
     """Write card and manifest into a folder that passed the gate."""
     from train.card import model_card
-    from train.merging import written
+    from train.weightfiles import written
 
     with written(work):
         card = model_card(checkpoint, gate, request.dtype, has_head=has_head, repo=request.push)

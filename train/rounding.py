@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from train.checkpoint import Checkpoint
 from train.errors import EquivalenceError
 from train.heads import HEAD_KEY
-from train.merging import Merger, adapter_scale, base_tensors, read_tensor
+from train.merging import Merger, adapter_scale
+from train.weightfiles import base_tensors, read_tensor
 
 if TYPE_CHECKING:
     import torch
