@@ -6,11 +6,11 @@ Only questions that ask for a figure are read; what is not plainly one of the op
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from rag_core.arithmetic.figures import find_figures
+from rag_core.arithmetic.listing import list_readings
 from rag_core.arithmetic.periods import Period, find_periods, without_periods
 from rag_core.arithmetic.phrases import (
     AND,
@@ -40,13 +40,11 @@ from rag_core.arithmetic.phrases import (
     PERCENT,
     PERCENT_CHANGE,
     POINTS,
-    PREPOSITION,
     RANGE,
     RATIO_AFTER,
     RATIO_KINDS,
     RATIO_OF,
     RISING,
-    SPLIT,
     SUM,
     VERB,
 )
@@ -57,7 +55,6 @@ __all__ = ["Asked", "Subject", "read_question"]
 
 _LONGEST = 400
 _MOST_OPTIONS = 20
-_MOST_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +184,9 @@ def _shares(text: str, kind: str, pairs: list[tuple[str, str]]) -> Asked | None:
     if any(re.search(rf"\b{DIRECTION}\b", part) and " in " in part for part, _ in pairs):
         return None
     options = [
-        option for part, whole in pairs for option in ((part, whole), *((*parts, whole) for parts in _parts(part)))
+        option
+        for part, whole in pairs
+        for option in ((part, whole), *((*parts, whole) for parts in list_readings(part)))
     ]
     return _asked("ratio" if kind in RATIO_KINDS else "percentage of", text, options)
 
@@ -254,7 +253,7 @@ def _difference(text: str) -> Asked | None:
         return None
     rest = _without(text, match)
     pairs = [(rest[: cut.start()], rest[cut.end() :]) for cut in AND.finditer(rest)]
-    return _asked("difference", text, [(rest,), *pairs, *_parts(rest)])
+    return _asked("difference", text, [(rest,), *pairs, *list_readings(rest)])
 
 
 def _average(text: str) -> Asked | None:
@@ -262,7 +261,7 @@ def _average(text: str) -> Asked | None:
     if match is None:
         return None
     rest = re.sub(r"\bper year\b", " ", _without(text, match))
-    return _asked("average", text, [(rest,), *_parts(rest)])
+    return _asked("average", text, [(rest,), *list_readings(rest)])
 
 
 def _sum(text: str) -> Asked | None:
@@ -272,33 +271,10 @@ def _sum(text: str) -> Asked | None:
     plain = match.group() == "total"
     # "total assets" is a line item; "the total of", two years or two items make it a sum.
     rest = _without(text, match)
-    parts = _parts(rest)
+    parts = list_readings(rest)
     options = [(rest,), *parts]
     if plain:
         several = len({period.year for period, _, _ in find_periods(text)}) > 1
         if re.search(r"\brespective\w*\b", text) or not (several or parts):
             return None
     return _asked("sum", text, options, kind="total" if plain else "")
-
-
-def _parts(text: str) -> list[tuple[str, ...]]:
-    """Return the ways to read `text` as a list of items: as it stands, and with the words that its items share."""
-    pieces = [piece.strip(" ?.") for piece in SPLIT.split(text)]
-    # Years in a list are no items.
-    pieces = [piece for piece in pieces if words(FILLERS.sub(" ", without_periods(piece)))]
-    if not 2 <= len(pieces) <= _MOST_PARTS:
-        return []
-    return list(dict.fromkeys(_readings(pieces)))
-
-
-def _readings(pieces: list[str]) -> Iterator[tuple[str, ...]]:
-    yield tuple(pieces)
-    if shared := PREPOSITION.match(pieces[0]):
-        yield (pieces[0], *(shared[1] + piece for piece in pieces[1:]))
-    tail = pieces[-1].split()
-    for count in (1, 2):
-        if len(tail) > count:
-            yield (*(f"{piece} {' '.join(tail[-count:])}" for piece in pieces[:-1]), pieces[-1])
-    if len(pieces) > 2:
-        for cut in range(1, len(pieces)):
-            yield (" and ".join(pieces[:cut]), " and ".join(pieces[cut:]))
