@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import statistics
 import tempfile
 import threading
@@ -24,24 +23,13 @@ from typing import Any
 import torch
 
 from bench.gpu_plain import PlainModel, four_bit_recipe
+from bench.gpu_report import Figures, table, write
 from rag_core.engines.cuda.engine import CudaEngine
 from rag_core.engines.llama import read_settings
 
 ROOT = Path(__file__).parent.parent
 PROMPT, ANSWER = 2_048, 256
 CHATS, CHAT_PROMPT = 64, 1_024
-# What is aimed at on an H200. Higher is better for tokens/s, lower for times.
-TARGETS: dict[str, float] = {
-    "one user, bf16, tokens/s": 240,
-    "one user, 4 bits, tokens/s": 400,
-    "first token, ms": 45,
-    "first token, start cached, ms": 10,
-    "64 chats, tokens/s": 4_000,
-    "64 chats, p95 between tokens, ms": 50,
-    "prompt lookup, times as fast": 1.8,
-    "disk to first token, s": 6,
-}
-Figures = dict[str, dict[str, float]]
 
 
 def engine(folder: Path, **options: Any) -> CudaEngine:
@@ -255,42 +243,6 @@ def release(made: CudaEngine) -> None:
     torch.cuda.empty_cache()
 
 
-def table(figures: Figures) -> str:
-    """Return the table that is printed."""
-    lines = [f"{'':36}{'plain':>9}{'ours':>9}{'target':>9}{'limit':>9}"]
-    for name, row in figures.items():
-        cells = {**row, "target": TARGETS.get(name)}
-        shown = "".join(
-            f"{cells[key]:>9.1f}" if cells.get(key) is not None else f"{'':>9}"
-            for key in ("plain", "ours", "target", "limit")
-        )
-        rest = {key: round(value, 3) for key, value in row.items() if key not in ("plain", "ours", "limit")}
-        lines.append(f"{name:36}{shown}{f'  {rest}' if rest else ''}")
-    return "\n".join(lines)
-
-
-def write(out: Path, figures: Figures, card: dict[str, Any]) -> None:
-    """Add the figures to those of the same card in `out`, and draw all of them."""
-    from bench.pictures import bars
-
-    path = out / "gpu.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if found.get("card", {}).get("name") != card["name"]:
-        found = {}
-    known = found.get("figures", {})
-    for name, row in figures.items():
-        known[name] = {**known.get(name, {}), **row}
-    out.mkdir(parents=True, exist_ok=True)
-    told = {**found, "card": card, "prompt": PROMPT, "answer": ANSWER, "targets": TARGETS, "figures": known}
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    reached = {
-        name: (row["ours"] / TARGETS[name] if not name.endswith((" ms", " s")) else TARGETS[name] / row["ours"])
-        for name, row in known.items()
-        if name in TARGETS and "ours" in row
-    }
-    bars(reached, f"Share of the target reached on one {card['name']} (more is better)", out / "gpu.png")
-
-
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
@@ -325,7 +277,7 @@ def main() -> None:
         for title, row in parts[name]().items():
             figures[title] = {**figures.get(title, {}), **row}
         print(f"{name}: {time.perf_counter() - started:.0f} s\n{table(figures)}", flush=True)
-        write(options.out, figures, card)
+        write(options.out, figures, card, prompt=PROMPT, answer=ANSWER)
 
 
 if __name__ == "__main__":
