@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 from rag_core.dialogue.antecedents import names_in, replace_pronoun
 from rag_core.dialogue.parallels import PREPOSITIONS, Similarity, replace_modifier, replace_parallel
-from rag_core.dialogue.periods import Period, Step, find_periods, find_step, is_vague, shift
 from rag_core.dialogue.signals import (
     changes_topic,
     compares,
@@ -30,6 +29,7 @@ from rag_core.dialogue.signals import (
     without_courtesy,
     without_opener,
 )
+from rag_core.dialogue.steps import Mention, Step, find_mentions, find_step, is_vague, shift
 from rag_core.records import Message
 from rag_core.sentences import content_terms
 
@@ -110,7 +110,7 @@ def _resolve(question: str, asked: _Asked | None, answer: str, similarity: Simil
         return swapped
     body, stepped = _with_periods(body, asked, answer)
     rest = _without_periods(body)
-    only_period = not content_terms(rest) and (stepped or is_vague(body) or bool(find_periods(body)))
+    only_period = not content_terms(rest) and (stepped or is_vague(body) or bool(find_mentions(body)))
     asks_why = _WH.match(rest) is not None and not points_back(rest)
     if only_period and not asks_why and not compares(rest):
         return replace(asked, core=_with_period(asked.core, body))
@@ -133,7 +133,7 @@ def _whole(text: str, body: str, asked: _Asked, answer: str) -> _Asked:
         leans = says_little(body) or leans_on_given(body, f"{asked.core} {answer[:300]}")
         return _with_context(text, asked, answer) if leans else _Asked(text)
     dated = _THAT_PERIOD.search(text)
-    known = find_periods(asked.core)
+    known = find_mentions(asked.core)
     if dated and known:
         text = f"{text[: dated.start()]}in {known[-1].text}{text[dated.end() :]}"
         return _with_context(text, asked, answer)
@@ -170,7 +170,7 @@ def _fragment(text: str, body: str, opened: bool, asked: _Asked, answer: str, si
             return _Asked(text)
         else:
             return _with_context(_sentence(topic, text), asked, answer, periods_of=body)
-    return replace(asked, core=_with_period(core, phrase) if find_periods(phrase) else core)
+    return replace(asked, core=_with_period(core, phrase) if find_mentions(phrase) else core)
 
 
 def _withdrawn(asked: _Asked, new: str, old: str) -> _Asked | None:
@@ -190,16 +190,16 @@ def _withdrawn(asked: _Asked, new: str, old: str) -> _Asked | None:
 def _with_periods(body: str, asked: _Asked, answer: str) -> tuple[str, bool]:
     """Turn "the year before" into the period it means, counted from those of the earlier question (else its answer)."""
     step = find_step(body)
-    if step is None or find_periods(body):
+    if step is None or find_mentions(body):
         return body, False
-    known = find_periods(asked.core) or find_periods(asked.context) or find_periods(answer[:300])[:1]
+    known = find_mentions(asked.core) or find_mentions(asked.context) or find_mentions(answer[:300])[:1]
     meant = _stepped(step, known)
     if not meant:
         return body, False
     return f"{body[: step.start]}{meant}{body[step.end :]}", True
 
 
-def _stepped(step: Step, known: Sequence[Period]) -> str:
+def _stepped(step: Step, known: Sequence[Mention]) -> str:
     if not known:
         return ""
     base = known[0] if step.count < 0 else known[-1]
@@ -214,7 +214,7 @@ def _without_periods(body: str) -> str:
     """Return `body` without the periods it names and the prepositions before them."""
     if is_vague(body):
         return ""
-    for period in reversed(find_periods(body)):
+    for period in reversed(find_mentions(body)):
         head = re.sub(rf"(?:{_WITH_PREPOSITION})$", "", body[: period.start], flags=re.IGNORECASE)
         body = f"{head.rstrip(' ,')} {body[period.end :].lstrip(' ,')}"
     return re.sub(r"\s+(?:and|to|-|–)\s*$", "", body).strip(" ,?.!")
@@ -222,8 +222,8 @@ def _without_periods(body: str) -> str:
 
 def _with_period(core: str, body: str) -> str:
     """Return the earlier question asked for the period of `body`; one that named none gets it at its end."""
-    new = find_periods(body)
-    old = find_periods(core)
+    new = find_mentions(body)
+    old = find_mentions(core)
     if new:
         text = body[new[0].start : new[-1].end]
         lead = re.search(rf"{_WITH_PREPOSITION}$", body[: new[0].start], re.IGNORECASE)
@@ -232,15 +232,16 @@ def _with_period(core: str, body: str) -> str:
         lead_text, text = "", _dated(body.strip(" ?.!"), old)
     if not old:
         return f"{core.rstrip(' ?.!')} {lead_text or ('' if text.split()[0].lower() in PREPOSITIONS else 'in ')}{text}?"
-    if len(new) == 1 and new[0].year is None and old[-1].year is not None:
-        text += f" of {old[-1].year}" if "quarter" in text.lower() else f" {old[-1].year}"
+    if len(new) == 1 and not new[0].period.year and old[-1].period.year:
+        text += f" of {old[-1].period.year}" if "quarter" in text.lower() else f" {old[-1].period.year}"
     head, tail = core[: old[0].start], core[old[-1].end :]
     if len(new) == 1 and len(old) > 1:
         head = re.sub(r"\b(?:between|from)\s+$", "in ", head, flags=re.IGNORECASE)
-    if new and new[0].unit == "year" and len(lead_text.split()) < 2 and len(new) == len(old) == 1:
+    if new and new[0].period.unit == "year" and len(lead_text.split()) < 2 and len(new) == len(old) == 1:
         # A year alone keeps the quarter, month or day that was asked about.
-        kept = shift(old[0], new[0].year - old[0].year, "year") if new[0].year and old[0].year else None
-        return f"{head}{kept if kept and old[0].unit != 'year' else text}{tail}"
+        earlier = old[0].period
+        kept = shift(old[0], new[0].period.year - earlier.year, "year") if earlier.unit != "year" else None
+        return f"{head}{kept or text}{tail}"
     if len(lead_text.split()) >= 2 or text.split()[0].lower() in (*PREPOSITIONS, "the"):
         head = re.sub(rf"{_WITH_PREPOSITION}$", "", head, flags=re.IGNORECASE)
         lead_text = lead_text or ("" if text.split()[0].lower() in PREPOSITIONS else "in ")
@@ -248,13 +249,12 @@ def _with_period(core: str, body: str) -> str:
     return f"{head}{text}{tail}"
 
 
-def _dated(vague: str, old: Sequence[Period]) -> str:
+def _dated(vague: str, old: Sequence[Mention]) -> str:
     """Return "at the end of the year" with the year that was spoken of, where one was."""
-    if not old or old[0].year is None:
+    year = old[0].period.year if old else 0
+    if not year:
         return vague
-    return re.sub(
-        r"(?<= of )(?:the )?(?:(?:fiscal|financial) )?year$", str(old[0].year), vague, count=1, flags=re.IGNORECASE
-    )
+    return re.sub(r"(?<= of )(?:the )?(?:(?:fiscal|financial) )?year$", str(year), vague, count=1, flags=re.IGNORECASE)
 
 
 # Context -------------------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def _dated(vague: str, old: Sequence[Period]) -> str:
 def _with_context(text: str, asked: _Asked, answer: str, periods_of: str = "") -> _Asked:
     """Keep the words, and name in brackets what they may lean on: the earlier question and its answer's names."""
     names = [name for name in names_in(answer) if name.lower() not in f"{asked.core} {text}".lower()]
-    own = find_periods(periods_of)
+    own = find_mentions(periods_of)
     context = _topic(replace(asked, core=_with_period(asked.core, periods_of)) if own else asked)
     return _Asked(text, "; ".join([context, *names])[:_MOST_CONTEXT_CHARACTERS])
 

@@ -199,6 +199,8 @@ def test_a_cell_is_a_figure_only_where_it_surely_is(cell: str, value: str | None
         ("2018/19", [Period(2019)]),
         ("2023-06", [Period(2023, month=6)]),
         ("H1 2022", [Period(2022, half=1)]),
+        ("Q3 of the fiscal year 2023, FY2022 Q2", [Period(2023, quarter=3), Period(2022, quarter=2)]),
+        ("Dec. 2021 and on 1 February.", [Period(2021, month=12), Period(0, month=2, day=1)]),
         ("in $2,019 and 20195", []),
     ],
 )

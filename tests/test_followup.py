@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from rag_core import Message, RagConfig
-from rag_core.dialogue.periods import find_periods, find_step, is_vague, shift
+from rag_core.dialogue.steps import find_mentions, find_step, is_vague, shift
 from rag_core.embedding import create_embedder
 from rag_core.followup import Similarity, resolve_question
 
@@ -170,11 +170,18 @@ def test_a_long_chain_of_leaning_questions_stays_bounded() -> None:
         ("Q4 FY2023", [("Q4 FY2023", 2023, "quarter", 4)]),
         ("2023 Q2 and May 2022", [("2023 Q2", 2023, "quarter", 2), ("May 2022", 2022, "month", 5)]),
         ("2023-09", [("2023-09", 2023, "month", 9)]),
+        ("in March, fiscal year 2022", [("March", 0, "month", 3), ("fiscal year 2022", 2022, "year", 0)]),
+        ("the fiscal 2019 second quarter", [("fiscal 2019 second quarter", 2019, "quarter", 2)]),
+        ("Q3 of the fiscal year 2023", [("Q3 of the fiscal year 2023", 2023, "quarter", 3)]),
+        ("Q1 or H2 2023?", [("Q1", 0, "quarter", 1), ("H2 2023", 2023, "half", 2)]),
+        ("Is it due on 1 February.", [("1 February", 0, "month", 2)]),
+        ("alder_fund_2023.csv, post-2019", []),
         ("may I ask about $2,022 or 2023.5 or 20%", []),
     ],
 )
 def test_periods_are_found_as_written(text: str, periods: list[tuple[str, int, str, int]]) -> None:
-    assert [(item.text, item.year, item.unit, item.part) for item in find_periods(text)] == periods
+    found = [(item.text, item.period.year, item.period.unit, item.period.part) for item in find_mentions(text)]
+    assert found == periods
 
 
 @pytest.mark.parametrize(
@@ -187,11 +194,19 @@ def test_periods_are_found_as_written(text: str, periods: list[tuple[str, int, s
         ("2023-12", 1, "month", "2024-01"),
         ("third quarter of 2023", -1, "year", "third quarter of 2022"),
         ("2023", -1, "quarter", None),
+        ("2018/19", -1, "year", "2017/18"),
+        ("H1 2023", -1, "one", "H2 2022"),
+        ("4Q23", 1, "quarter", "1Q24"),
+        ("4th quarter of 2022", 1, "quarter", "1st quarter of 2023"),
+        ("January 31, 2023", 1, "month", "February 2023"),
+        ("31/12/2023", -1, "year", "31/12/2022"),
+        ("31/12/2023", -1, "month", None),
+        ("March", -1, "year", None),
     ],
 )
 def test_a_step_keeps_the_words_of_the_period(written: str, count: int, unit: str, expected: str | None) -> None:
-    (period,) = find_periods(written)
-    assert shift(period, count, unit) == expected
+    (mention,) = find_mentions(written)
+    assert shift(mention, count, unit) == expected
 
 
 def test_steps_and_vague_periods() -> None:

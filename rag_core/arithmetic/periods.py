@@ -1,4 +1,4 @@
-"""Years, quarters and dates, as the heads of columns and the words of questions name them."""
+"""Years, quarters and dates, as the heads of columns, the words of questions and conversations name them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ __all__ = ["Period", "duration", "find_periods", "period_of", "quarter_head", "w
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
-    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b(?:(?<=\b\w{3})\.|(?<=\bsept)\.)?"
 )
 _YEAR = r"(?P<year>(?:19|20)\d{2})"
 _ORDINAL = r"(?P<ordinal>first|second|third|fourth|1st|2nd|3rd|4th)"
+# What stands between a quarter or half and its year.
+_OF = r"(?:\s+(?:of|in|ended))?[\s,]+(?:the\s+)?(?:(?:fiscal|financial)\s+)?(?:year\s+|FY\s*)?"
 _ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4}
 # Tried in this order at each place of the text; the longest readings stand first.
 _FORMS = [
@@ -26,12 +28,13 @@ _FORMS = [
         r"\b(?P<year>(?:19|20)\d{2})-(?P<number>0[1-9]|1[0-2])(?:-(?P<day>[0-3]\d))?\b",
         r"\b(?P<day>[0-3]?\d)[/.](?P<number>0?[1-9]|1[0-2])[/.](?P<year>(?:19|20)\d{2})\b",
         rf"\bQ(?P<quarter>[1-4])\s*(?:of\s+)?(?:fiscal\s*|FY\s*)?['’]?(?:{_YEAR}|(?P<short>\d{{2}}))\b",
+        rf"\bQ(?P<quarter>[1-4]){_OF}{_YEAR}\b",
         r"\b(?P<quarter>[1-4])Q\s*['’]?(?:(?P<year>(?:19|20)\d{2})|(?P<short>\d{2}))\b",
-        rf"\b{_YEAR}\s*[- ]?Q(?P<quarter>[1-4])\b",
-        rf"\b{_ORDINAL}[\s-]+quarter(?:\s+(?:of|in|ended))?\s+(?:the\s+)?(?:fiscal\s+)?(?:year\s+)?{_YEAR}\b",
+        rf"\b(?:FY\s?)?{_YEAR}\s*[- ]?Q(?P<quarter>[1-4])\b",
+        rf"\b{_ORDINAL}[\s-]+quarter{_OF}{_YEAR}\b",
         rf"\b{_YEAR}\s+{_ORDINAL}[\s-]+quarter\b",
         rf"\b(?:H(?P<half>[12])|(?P<half2>[12])H)\s*['’]?(?:{_YEAR}|(?P<short>\d{{2}}))\b",
-        rf"\b(?P<halfword>first|second)[\s-]+half(?:\s+of)?\s+(?:the\s+)?(?:fiscal\s+)?(?:year\s+)?{_YEAR}\b",
+        rf"\b(?P<halfword>first|second)[\s-]+half{_OF}{_YEAR}\b",
         r"\b(?:FY|CY|F)\s?['’]?(?P<year>(?:19|20)\d{2})(?:\s?[/–-]\s?(?P<until>\d{2}))?(?!\d)",
         r"\b(?:FY|CY|F)\s?['’]?(?P<short>\d{2})(?:\s?[/–-]\s?(?P<until>\d{2}))?(?!\d|[.,]\d)",
         r"(?<![\d.,$€£])(?P<year>(?:19|20)\d{2})\s?[/–-]\s?(?P<until>\d{2})(?!\d)",
@@ -76,6 +79,16 @@ class Period:
             return False
         return not (other.day and self.day and self.day != other.day)
 
+    @property
+    def unit(self) -> str:
+        """What it is one of: a month (or a day in it), a quarter, a half or a year."""
+        return "month" if self.month else "quarter" if self.quarter else "half" if self.half else "year"
+
+    @property
+    def part(self) -> int:
+        """Which one of its year, from 1; 0 for a year."""
+        return self.month or self.quarter or self.half
+
     def __str__(self) -> str:
         """Return it as a person writes it."""
         if self.month:
@@ -85,11 +98,11 @@ class Period:
         return f"{part}{self.year}" if self.year else part.strip()
 
 
-def find_periods(text: str) -> list[tuple[Period, int, int]]:
+def find_periods(text: str, *, share_years: bool = True) -> list[tuple[Period, int, int]]:
     """Return the periods named in `text` with their spans, in order.
 
-    One without a year takes that of the next one that is alike: "June 30 and December 31, 2019". Where there is none
-    its year is 0.
+    One without a year takes that of the next one that is alike, "June 30 and December 31, 2019", unless `share_years`
+    is false. Where there is none its year is 0.
     """
     text = text[:_LONGEST]
     found: list[tuple[Period, int, int]] = []
@@ -103,7 +116,7 @@ def find_periods(text: str) -> list[tuple[Period, int, int]]:
                 taken[match.start() : match.end()] = [True] * (match.end() - match.start())
                 found.append((period, match.start(), match.end()))
     found.sort(key=lambda item: item[1])
-    for index in range(len(found) - 2, -1, -1):
+    for index in range(len(found) - 2, -1, -1) if share_years else ():
         period, start, end = found[index]
         after = found[index + 1][0]
         if not period.year and after.year and bool(period.month) == bool(after.month):

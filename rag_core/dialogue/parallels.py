@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rag_core.dialogue.periods import find_periods
+from rag_core.dialogue.steps import find_mentions
 
 __all__ = ["PREPOSITIONS", "Similarity", "replace_modifier", "replace_parallel"]
 
@@ -83,7 +83,7 @@ def _tokens(text: str) -> list[_Token]:
 def _runs(text: str) -> list[list[_Token]]:
     """Cut `text` into runs of content words; "and", "of" or "&" between two capitalised words joins them to one name."""
     tokens = _tokens(text)
-    taken = [(period.start, period.end) for period in find_periods(text)]
+    taken = [(mention.start, mention.end) for mention in find_mentions(text)]
     runs: list[list[_Token]] = []
     current: list[_Token] = []
     for place, token in enumerate(tokens):
