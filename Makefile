@@ -50,12 +50,20 @@ format: $(DEV_STAMP) ## put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_STAMP) ## measure against the plain recipe; writes bench/results
+# bench.quality takes hours, since the plain recipe is slow to answer; the others take minutes each.
+bench: $(DEV_STAMP) ## measure against the plain recipe (hours; DATA=DIR for more questions); writes bench/results
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.index
 	$(BIN)/python -m bench.capacity
-	@if [ -n "$(DATA)" ]; then $(BIN)/python -m bench.retrieval --data "$(DATA)"; \
-	 else echo "make bench DATA=DIR also measures retrieval on DIR/corpus.jsonl and DIR/queries.jsonl"; fi
+	$(BIN)/python -m bench.dialogue
+ifneq ($(DATA),)
+	$(BIN)/python -m bench.retrieval --data "$(DATA)"
+	$(BIN)/python -m bench.arithmetic --data "$(DATA)"
+else
+	@echo "make bench DATA=DIR also measures retrieval and arithmetic on DIR/corpus.jsonl and DIR/queries.jsonl"
+endif
+	$(BIN)/python -m bench.injection
+	$(BIN)/python -m bench.quality $(if $(DATA),--data "$(DATA)")
 
 # Torch is written without its local build label, so that any build of that version fits.
 lock: ## resolve the ranges afresh in a clean environment and pin what came out
