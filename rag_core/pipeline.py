@@ -240,7 +240,8 @@ class RagPipeline:
             raise QuestionError("The question is empty; write one")
         if len(question) > limit:
             raise QuestionError(f"The question has {len(question)} characters; ask one of at most {limit}")
-        return " ".join(question.split())
+        # Halves of characters, which JSON can bring in, are no text for a tokenizer.
+        return " ".join(question.encode("utf-8", "replace").decode("utf-8").split())
 
 
 def messages_of(history: History) -> tuple[Message, ...]:

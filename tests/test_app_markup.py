@@ -157,6 +157,7 @@ def test_names_lose_what_misleads_the_eye() -> None:
     assert plain_name("report\u202efdp.exe") == "reportfdp.exe"
     assert plain_name("a\nb\x00c.txt") == "a bc.txt"
     assert plain_name("\u200f") == "document"
+    assert plain_name("a\ud83db.txt") == "ab.txt"
     long = plain_name("x" * 300 + ".pdf")
     assert len(long) == 80
     assert long.endswith(".pdf")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import eventually
 
-from rag_core import BusyError, ConfigError, DocumentNotFoundError, Progress, RagConfig, RagPipeline
+from rag_core import BusyError, ConfigError, DocumentNotFoundError, Progress, QuestionError, RagConfig, RagPipeline
+from ui.endpoints import checked_count
 from ui.line import Line
 from ui.sessions import Visitor, VisitorGoneError, VisitorStore, messages_of
 from ui.settings import AppSettings
@@ -211,6 +213,8 @@ def test_only_files_of_the_upload_folder_are_taken_in(
         str(uploads / "link.txt"),
         str(uploads / "abc"),
         str(uploads / "gone.txt"),
+        str(uploads / "zero\0byte.txt"),
+        str(uploads / ("long" * 2_000)),
         {"path": "/etc/passwd", "orig_name": "note.txt"},
         {"orig_name": "note.txt"},
         None,
@@ -263,6 +267,70 @@ def test_the_guard_sets_headers_and_gives_a_page_its_cookie_once() -> None:
     assert returned == [("abc", secret.decode())]
     secure = Guard(page, secure=True, on_return=returned.append)  # type: ignore[arg-type]
     assert b"SameSite=None; Secure" in asyncio.run(_get(secure, "/", [html]))["set-cookie"][0]
+
+
+async def _post(path: str, headers: list[tuple[bytes, bytes]], parts: Sequence[bytes]) -> tuple[int, int]:
+    """Send a request past the guard to an app that reads all of it; return the status and the bytes that it read."""
+    read = status = 0
+    left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+
+    async def receive() -> object:
+        return left.pop(0) if left else {"type": "http.request", "body": b"", "more_body": False}
+
+    async def app(scope: object, receive: Callable[[], Awaitable[dict[str, Any]]], send: Any) -> None:
+        nonlocal read
+        message = await receive()
+        while message.get("more_body"):
+            read += len(message["body"])
+            message = await receive()
+        await send({"type": "http.response.start", "status": 200 if message["type"] == "http.request" else 499})
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal status
+        status = status or message["status"]
+
+    guard = Guard(app, secure=False, on_return=lambda key: None)  # type: ignore[arg-type]
+    await guard({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)  # type: ignore[arg-type]
+    return status, read
+
+
+def test_the_guard_turns_away_what_is_too_large_and_what_has_no_use() -> None:
+    import asyncio
+
+    mebibyte = b" " * 2**20
+    join, upload = "/gradio_api/queue/join", "/gradio_api/upload"
+    assert asyncio.run(_post(join, [(b"content-length", b"1048576")], [mebibyte])) == (200, 2**20)
+    for length in (b"17000000", b"-1", b"many"):
+        assert asyncio.run(_post(join, [(b"content-length", length)], [mebibyte])) == (413, 0)
+    # What does not say its length ends where the bound is.
+    assert asyncio.run(_post(join, [], [mebibyte] * 40)) == (499, 16 * 2**20)
+    # Gradio bounds each uploaded file itself.
+    assert asyncio.run(_post(upload, [(b"content-length", b"%d" % (40 * 2**20))], [mebibyte] * 40)) == (200, 40 * 2**20)
+    for path in ("/gradio_api/deep_link", "/gradio_api/proxy=http://127.0.0.1:1/"):
+        assert asyncio.run(_post(path, [], [])) == (404, 0)
+
+
+def test_a_conversation_keeps_its_latest_turns(store: VisitorStore) -> None:
+    visitor = store.open(("a", ""))
+    turns = [visitor.begin(f"Question {number}?") for number in range(50)]
+    for turn in turns:
+        visitor.remember(turn)
+    assert visitor.conversation == turns[-20:]
+
+
+def test_halves_of_characters_go_no_further(store: VisitorStore) -> None:
+    visitor = store.open(("a", ""))
+    put(visitor)
+    turn = visitor.begin("When does \ud83d the loan mature?")
+    assert turn.question == "When does  the loan mature?"
+    assert visitor.pipeline.search("When does \ud83d the loan mature?")[0].document.name == "note.txt"
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 2.5, 10**400, True, "5", None, 0, -3])
+def test_what_is_no_count_is_told(value: object) -> None:
+    with pytest.raises(QuestionError, match="from 1 to 50"):
+        checked_count(value, "k")
+    assert checked_count(5.0, "k") == 5
 
 
 def test_the_line_serves_in_order_and_turns_away_past_its_limit() -> None:

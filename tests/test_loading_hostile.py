@@ -27,7 +27,8 @@ from rag_core import (
     UnsupportedFormatError,
 )
 from rag_core.config import LimitsConfig
-from rag_core.loading import load_document
+from rag_core.loading import drafting, load_document
+from rag_core.loading.worker import read_content
 from rag_core.records import Progress
 
 LIMITS = LimitsConfig()
@@ -334,6 +335,15 @@ def test_the_limit_of_pages(tmp_path: Path) -> None:
     assert load(tmp_path, "a.pdf", content, pages=3).page_count == 3
     with pytest.raises(DocumentTooLargeError, match="3 pages"):
         load(tmp_path, "a.pdf", content, pages=2)
+
+
+def test_headings_and_tables_without_end_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafting, "_MOST_MARKS", 3)
+    draft = drafting.Draft(drafting.DraftLimits(10, 10_000, 10_000))
+    read_content(b"# Title\n\na | b\n--|--\n1 | 2\n\n" * 5, ".md", draft)
+    assert (len(draft.headings), len(draft.tables)) == (3, 3)
+    assert draft.finish()[0].count("1 | 2") == draft.finish()[0].count("Title") == 5
+    assert [warning[:18] for warning in draft.warnings] == ["Only the first 3 h", "Only the first 3 t"]
 
 
 def early(progress: Progress) -> bool:

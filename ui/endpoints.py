@@ -23,7 +23,6 @@ from ui.web import visitor_key
 __all__ = ["ChatUpdate", "CitationJson", "DocumentJson", "Endpoints", "HitJson", "RemovedJson", "checked_count"]
 
 _MOST_HITS = 50
-_MOST_TURNS = 20
 Result = TypeVar("Result")
 
 
@@ -134,7 +133,11 @@ def told(function: Callable[..., Result]) -> Callable[..., Result]:
 
 def checked_count(value: Any, name: str, most: int = _MOST_HITS) -> int:
     """Return a whole number from 1 to `most`; what arrives over the wire has any type. Raises QuestionError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or int(value) != value:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and not value.is_integer())
+    ):
         raise QuestionError(f"{name} must be a whole number from 1 to {most}")
     if not 1 <= value <= most:
         raise QuestionError(f"{name} is {value}; it must be from 1 to {most}")
@@ -176,11 +179,11 @@ class Endpoints:
         if new_conversation:
             visitor.conversation.clear()
         turn = visitor.begin(message)
-        history = messages_of(visitor.conversation[-_MOST_TURNS:])
+        history = messages_of(visitor.conversation)
         with closing(self.desk.ask(visitor, turn, history)) as steps:  # type: ignore[type-var]
             for step in steps:
                 if isinstance(step, Finished):
-                    visitor.conversation.append(turn)
+                    visitor.remember(turn)
                     yield {"done": True, **answer_dict(step.answer)}  # type: ignore[typeddict-item]
                 else:
                     yield _unfinished(turn)

@@ -34,12 +34,14 @@ class Handlers:
 
     # Asking ----------------------------------------------------------------------------------------------------------
 
-    def chat(self, message: str, history: list[dict[str, Any]], request: gr.Request) -> Iterator[tuple[Any, Any]]:
+    def chat(self, message: Any, history: list[dict[str, Any]], request: gr.Request) -> Iterator[tuple[Any, Any]]:
         """Yield the answer so far as a message, and what the sources panel shows."""
         try:
             visitor = self._find(request)
             if visitor is None or not visitor.documents():
                 raise QuestionError(_NO_DOCUMENT)
+            if not isinstance(message, str):
+                raise QuestionError("The question must be a text")
             turn = visitor.begin(message)
             earlier = visitor.history(_turn_ids(history))
             with closing(self.desk.ask(visitor, turn, earlier)) as steps:  # type: ignore[type-var]

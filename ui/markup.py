@@ -5,11 +5,15 @@ from __future__ import annotations
 import html
 import re
 
-__all__ = ["attributes", "escape", "plain_name", "shorten"]
+__all__ = ["attributes", "escape", "plain_name", "shorten", "without_halves"]
 
 # Control characters (tab and line feed aside), and the marks that turn the direction of text: in a name they can make
 # one file look like another. U+2028 and U+2029 end lines for some parsers only.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+# Halves of characters come in through JSON (`"\ud800"`), and nothing that holds one can be sent or kept as UTF-8.
+_HALVES = re.compile("[\ud800-\udfff]")
 # Beyond what html.escape covers: characters with a meaning to a template engine or to Markdown, so that the text stays
 # text whatever reads the page next.
 _SPECIAL = {ord(character): f"&#{ord(character)};" for character in "{}$`"}
@@ -18,6 +22,11 @@ _SPECIAL = {ord(character): f"&#{ord(character)};" for character in "{}$`"}
 def escape(text: str) -> str:
     """Return `text` as HTML that shows exactly these characters, in an element or in a quoted attribute."""
     return html.escape(_INVISIBLE.sub("", text), quote=True).translate(_SPECIAL)
+
+
+def without_halves(text: str) -> str:
+    """Return `text` without halves of characters (lone surrogates)."""
+    return _HALVES.sub("", text)
 
 
 def plain_name(name: str, limit: int = 80) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_core import Answer, BusyError, Citation, Document, DocumentNotFoundError, Hit, Message, Progress
+from ui.markup import without_halves
 from ui.settings import AppSettings
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["Turn", "Visitor", "VisitorGoneError", "VisitorKey", "VisitorStore"]
 # The page's own session, and the secret that its browser was given (empty for programs, which hold no cookie).
 VisitorKey = tuple[str, str]
 _KEPT_TURNS = 100
+_SPOKEN_TURNS = 20
 log = logging.getLogger(__name__)
 
 
@@ -123,13 +125,18 @@ class Visitor:
         return place
 
     def begin(self, question: str) -> Turn:
-        """Return a new turn, remembered under its id."""
-        turn = Turn(question)
+        """Return a new turn, remembered under its id. Halves of characters in the question, which no answer can hold, go."""
+        turn = Turn(without_halves(question))
         with self._lock:
             self._turns[turn.id] = turn
             while len(self._turns) > _KEPT_TURNS:
                 self._turns.popitem(last=False)
         return turn
+
+    def remember(self, turn: Turn) -> None:
+        """Add an answered turn to the conversation of the /chat endpoint, which keeps the latest."""
+        with self._lock:
+            self.conversation = [*self.conversation, turn][-_SPOKEN_TURNS:]
 
     def turn(self, turn_id: str) -> Turn | None:
         """Return the turn of that id, or None where it was never there or is gone."""

@@ -19,7 +19,7 @@ from rag_core import QuestionError
 from rag_core.serialising import answer_dict, hit_dict
 from ui.desk import Desk
 from ui.endpoints import ChatUpdate, HitJson, checked_count, told
-from ui.markup import plain_name
+from ui.markup import plain_name, without_halves
 
 if TYPE_CHECKING:
     from rag_core.pipeline import RagPipeline
@@ -89,7 +89,7 @@ class Tools:
             raise QuestionError(f"document_text has {len(text):,} characters; send at most {_MOST_CHARACTERS:,}")
         with tempfile.TemporaryDirectory(prefix="ragoptimize-tool-") as folder, self.desk.pipeline.session() as rag:
             path = Path(folder) / "document.txt"
-            path.write_text(text, encoding="utf-8")
+            path.write_text(without_halves(text), encoding="utf-8")
             rag.add_document(path, name=plain_name(name, 120))
             yield rag
 

@@ -23,8 +23,12 @@ def claim(visitor: Visitor, upload: Any) -> tuple[Path, str]:
     if not isinstance(given, str) or not given:
         raise DocumentNotFoundError("No file came with the request; send one as handle_file(path)")
     folder = _upload_folder()
-    path = Path(given).resolve()
-    if not path.is_relative_to(folder) or path.is_symlink() or not path.is_file():
+    try:
+        path = Path(given).resolve()
+        ours = path.is_relative_to(folder) and not path.is_symlink() and path.is_file()
+    except (OSError, ValueError):  # what no file can be called: a zero byte, a name beyond all lengths
+        ours = False
+    if not ours:
         raise DocumentNotFoundError("The upload is no longer there; send the file again")
     name = plain_name(Path(named).name if isinstance(named, str) and named else path.name, 120)
     place = visitor.take_in(path)

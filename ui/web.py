@@ -39,8 +39,20 @@ _HEADERS = (
 )
 
 
+# Parts of Gradio that this app has no use for: the one writes a page's conversation to disk, where it outlives the visit,
+# the other fetches addresses.
+_CLOSED = ("/gradio_api/deep_link", "/gradio_api/proxy=")
+# Gradio bounds uploads, which go to disk, and reads any other body into memory. A tool call may bring a document of a
+# million characters, each escaped as up to twelve bytes.
+_UPLOAD = "/gradio_api/upload"
+_MOST_BODY_BYTES = 16 * 1024 * 1024
+
+
 class Guard:
-    """ASGI middleware: adds the headers, gives a browser its cookie, and reports a page that reconnected."""
+    """ASGI middleware: adds the headers, gives a browser its cookie, and reports a page that reconnected.
+
+    It turns away what the app has no use for, and bodies that are too large.
+    """
 
     def __init__(self, app: ASGIApp, secure: bool, on_return: Callable[[VisitorKey], object]) -> None:
         self.app = app
@@ -55,6 +67,14 @@ class Guard:
         headers = {name.lower(): value for name, value in scope.get("headers", [])}
         secret = _cookie(headers.get(b"cookie", b"").decode("latin-1"))
         path = scope.get("path", "")
+        if path.startswith(_CLOSED):
+            await _refuse(send, 404)
+            return
+        bounded = not path.startswith(_UPLOAD)
+        length = headers.get(b"content-length", b"0")
+        if bounded and not (length.isdigit() and int(length) <= _MOST_BODY_BYTES):
+            await _refuse(send, 413)
+            return
         if "/heartbeat/" in path:
             self.on_return((path.rsplit("/", 1)[-1], secret))
         # Only the page itself hands the secret out; a program that calls an endpoint never sees one.
@@ -68,12 +88,30 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        await self.app(scope, receive, send_guarded)
+        await self.app(scope, _bounded(receive) if bounded else receive, send_guarded)
 
     def _new_cookie(self) -> bytes:
         # Inside the Hub's frame a cookie is a third party's: it needs Secure, and a partition of its own.
         place = "SameSite=None; Secure; Partitioned" if self.secure else "SameSite=Strict"
         return f"{COOKIE}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; {place}".encode()
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Return `receive` for a body that does not say its length: past the bound it is as if the client had gone."""
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        return message if taken <= _MOST_BODY_BYTES else {"type": "http.disconnect"}
+
+    return receive_bounded
+
+
+async def _refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *_HEADERS]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def visitor_key(request: gr.Request) -> VisitorKey | None:

@@ -16,6 +16,8 @@ __all__ = ["Draft", "DraftLimits"]
 
 # A person reads a handful of warnings; a hostile file could cause any number.
 _MOST_WARNINGS = 20
+# Headings, and tables: a whole library has fewer, and each costs the reading process, then its parent, half a kilobyte.
+_MOST_MARKS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,15 @@ class Draft:
         self.gap()
 
     def mark_heading(self, level: int, title: str, start: int, end: int) -> None:
-        """Record text already added as a heading; `level` is brought into 1 to 6."""
-        self.headings.append(Heading(min(max(level, 1), 6), title, start, end))
+        """Record text already added as a heading; `level` is brought into 1 to 6. Beyond 100,000 it is text alone."""
+        if self._has_room(self.headings, "headings"):
+            self.headings.append(Heading(min(max(level, 1), 6), title, start, end))
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool) -> None:
         """Add rows as lines, their cells joined by ` | `; `header` says that the first one names the columns.
 
-        Rows without words are dropped, and so are empty cells at the end of a row.
+        Rows without words are dropped, and so are empty cells at the end of a row. Beyond 100,000 tables the lines are text
+        alone.
         """
         lines = [line for line in (joined_cells(row) for row in rows) if line]
         if not lines:
@@ -108,10 +112,17 @@ class Draft:
         spans = [self.line(line) for line in lines]
         self.gap()
         start, end = spans[0][0], spans[-1][1]
+        if not self._has_room(self.tables, "tables"):
+            return
         if header and len(spans) > 1:
             self.tables.append(Table(start, end, spans[0][0], spans[0][1]))
         else:
             self.tables.append(Table(start, end))
+
+    def _has_room(self, marks: Sequence[object], kind: str) -> bool:
+        if len(marks) >= _MOST_MARKS:
+            self.warn(f"Only the first {_MOST_MARKS:,} {kind} are told apart from text")
+        return len(marks) < _MOST_MARKS
 
     def warn(self, text: str) -> None:
         """Add a line for the reader, once."""
