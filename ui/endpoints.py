@@ -18,7 +18,7 @@ from rag_core.serialising import answer_dict, document_dict, hit_dict
 from ui.desk import Desk, Finished, friendly
 from ui.sessions import Turn, Visitor, messages_of
 from ui.uploads import claim
-from ui.web import visitor_key
+from ui.web import find_visitor, open_visitor
 
 __all__ = ["ChatUpdate", "CitationJson", "DocumentJson", "Endpoints", "HitJson", "RemovedJson", "checked_count"]
 
@@ -193,7 +193,7 @@ class Endpoints:
 
         The same content again returns the same document. The uploaded file itself is not kept.
         """
-        visitor = self._open(request)
+        visitor = open_visitor(self.desk.store, request)
         path, name = claim(visitor, file)
         for step in self.desk.add(visitor, path, name):
             if isinstance(step, Document):
@@ -202,7 +202,7 @@ class Endpoints:
 
     def list_documents(self, request: gr.Request) -> list[DocumentJson]:
         """List the documents of this session, in the order in which they were added."""
-        visitor = self._find(request)
+        visitor = find_visitor(self.desk.store, request)
         if visitor is None:
             return []
         with visitor.at_work():
@@ -221,18 +221,8 @@ class Endpoints:
         with visitor.at_work():
             return [hit_dict(hit) for hit in visitor.pipeline.search(question, count)]  # type: ignore[misc]
 
-    def _find(self, request: gr.Request) -> Visitor | None:
-        key = visitor_key(request)
-        return self.desk.store.find(key) if key else None
-
-    def _open(self, request: gr.Request) -> Visitor:
-        key = visitor_key(request)
-        if key is None:
-            raise QuestionError("The request belongs to no session; send a session_hash with it")
-        return self.desk.store.open(key)
-
     def _with_documents(self, request: gr.Request) -> Visitor:
-        visitor = self._find(request)
+        visitor = find_visitor(self.desk.store, request)
         if visitor is not None:
             with visitor.at_work():
                 if visitor.documents():

@@ -18,7 +18,7 @@ from ui.judging import judged_html
 from ui.sessions import Visitor, VisitorGoneError
 from ui.sources import empty_panel, gone_panel, source_panel, view_panel
 from ui.uploads import claim
-from ui.web import visitor_key
+from ui.web import find_visitor, open_visitor, visitor_key
 
 __all__ = ["Handlers"]
 
@@ -37,7 +37,7 @@ class Handlers:
     def chat(self, message: Any, history: list[dict[str, Any]], request: gr.Request) -> Iterator[tuple[Any, Any]]:
         """Yield the answer so far as a message, and what the sources panel shows."""
         try:
-            visitor = self._find(request)
+            visitor = find_visitor(self.desk.store, request)
             if visitor is None or not visitor.documents():
                 raise QuestionError(_NO_DOCUMENT)
             if not isinstance(message, str):
@@ -60,7 +60,7 @@ class Handlers:
 
     def stop(self, request: gr.Request) -> None:
         """Stop what this visitor's model is writing."""
-        if (visitor := self._find(request)) is not None:
+        if (visitor := find_visitor(self.desk.store, request)) is not None:
             visitor.stop()
 
     # Documents -------------------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ class Handlers:
             yield gr.skip(), gr.skip()
             return
         try:
-            visitor = self._open(request)
+            visitor = open_visitor(self.desk.store, request)
         except Exception as error:
             yield documents_html((), [Arrival(arrivals[0][0].name, error=friendly(error))]), None
             return
@@ -86,7 +86,7 @@ class Handlers:
         """Take in the sample that was chosen; yield the list."""
         name = str(_data(event).get("file", ""))
         try:
-            visitor = self._open(request)
+            visitor = open_visitor(self.desk.store, request)
         except Exception as error:
             yield documents_html((), [Arrival(name, error=friendly(error))])
             return
@@ -105,7 +105,7 @@ class Handlers:
     def remove(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any]:
         """Delete a document; return the list, and the panel where it showed that document."""
         document_id = str(_data(event).get("document", ""))
-        visitor = self._find(request)
+        visitor = find_visitor(self.desk.store, request)
         if visitor is None:
             return documents_html(()), empty_panel()
         shown = visitor.shown == document_id
@@ -117,7 +117,7 @@ class Handlers:
 
     def dismiss(self, request: gr.Request) -> Any:
         """Return the list without refused files."""
-        visitor = self._find(request)
+        visitor = find_visitor(self.desk.store, request)
         return documents_html(_documents(visitor) if visitor else ())
 
     # Sources ---------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Handlers:
     def open_source(self, event: gr.EventData, request: gr.Request) -> Any:
         """Return the panel opened at a citation or hit of one of this visitor's answers."""
         data = _data(event)
-        visitor = self._find(request)
+        visitor = find_visitor(self.desk.store, request)
         if visitor is None:
             return gone_panel()
         return self._show(visitor, str(data.get("turn", "")), str(data.get("kind", "")), _integer(data.get("number")))
@@ -133,7 +133,7 @@ class Handlers:
     def open_view(self, event: gr.EventData, request: gr.Request) -> Any:
         """Return the panel opened at one page of one of this visitor's documents."""
         data = _data(event)
-        visitor = self._find(request)
+        visitor = find_visitor(self.desk.store, request)
         if visitor is None:
             return gone_panel()
         wanted = str(data.get("document", ""))
@@ -156,7 +156,7 @@ class Handlers:
         data = _data(event)
         turn_id, verdict = str(data.get("turn", "")), str(data.get("verdict", ""))
         try:
-            visitor = self._find(request)
+            visitor = find_visitor(self.desk.store, request)
             if visitor is None:
                 raise VisitorGoneError
             self.desk.judge(visitor, turn_id, verdict)
@@ -171,16 +171,6 @@ class Handlers:
         """The page was closed."""
         if (key := visitor_key(request)) is not None:
             self.desk.store.leave(key)
-
-    def _find(self, request: gr.Request) -> Visitor | None:
-        key = visitor_key(request)
-        return self.desk.store.find(key) if key else None
-
-    def _open(self, request: gr.Request) -> Visitor:
-        key = visitor_key(request)
-        if key is None:
-            raise QuestionError("The request belongs to no session; reload the page")
-        return self.desk.store.open(key)
 
     def _add_upload(self, visitor: Visitor, file: Any) -> Iterator[Any]:
         path, name = claim(visitor, file)

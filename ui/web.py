@@ -7,13 +7,14 @@ from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 
-from ui.sessions import VisitorKey
+from rag_core import QuestionError
+from ui.sessions import Visitor, VisitorKey, VisitorStore
 
 if TYPE_CHECKING:
     import gradio as gr
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["COOKIE", "Guard", "visitor_key"]
+__all__ = ["COOKIE", "Guard", "find_visitor", "open_visitor", "visitor_key"]
 
 COOKIE = "rag_visit"
 # Nothing is fetched from anywhere else: a picture or a link that slips into an answer cannot report what was read.
@@ -119,6 +120,20 @@ def visitor_key(request: gr.Request) -> VisitorKey | None:
     if not request.session_hash:
         return None
     return request.session_hash, str(request.cookies.get(COOKIE, ""))
+
+
+def find_visitor(store: VisitorStore, request: gr.Request) -> Visitor | None:
+    """Return the visitor behind a request, None where there is none yet or any more."""
+    key = visitor_key(request)
+    return store.find(key) if key else None
+
+
+def open_visitor(store: VisitorStore, request: gr.Request) -> Visitor:
+    """Return the visitor behind a request, new where there is none. Raises QuestionError, BusyError."""
+    key = visitor_key(request)
+    if key is None:
+        raise QuestionError("The request belongs to no session; reload the page, or send a session_hash with it")
+    return store.open(key)
 
 
 def _cookie(header: str) -> str:
