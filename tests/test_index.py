@@ -580,5 +580,5 @@ def test_a_document_whose_vectors_were_lost_is_not_taken_for_whole(tmp_path: Pat
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     with opened(tmp_path / "index") as index:
         add(index, KEPT)
-    for path in (tmp_path / "index").glob("index-*"):
-        assert path.stat().st_mode & 0o077 == 0
+    (folder,) = (tmp_path / "index").glob("index-*")
+    assert folder.stat().st_mode & 0o077 == 0

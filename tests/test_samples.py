@@ -117,6 +117,7 @@ def test_amounts_are_printed_as_the_report_prints_them() -> None:
 
 def test_what_is_committed_is_what_the_code_builds(tmp_path: Path, documents: dict[str, Document]) -> None:
     build(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} >= {".pdf", ".xlsx", ".docx", ".csv", ".json"}
     for path in sorted(tmp_path.iterdir()):
         if path.suffix == ".json":
             assert json.loads(path.read_text()) == json.loads((SAMPLES / path.name).read_text())
