@@ -32,6 +32,7 @@ from ui.settings import AppSettings  # noqa: E402
 from ui.sources import empty_panel  # noqa: E402
 from ui.theme import BRIDGE, HEAD, STYLE_SHEET, theme  # noqa: E402
 from ui.tools import Tools, offer_only  # noqa: E402
+from ui.uploads import keep_uploads_apart  # noqa: E402
 from ui.web import Guard  # noqa: E402
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def main() -> int:
 
 def _serve(app: App, config: RagConfig) -> None:
     store = app.desk.store
+    keep_uploads_apart()
     _, url, _ = app.demo.launch(
         server_name=os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space() else "127.0.0.1"),  # noqa: S104
         max_file_size=config.limits.file_bytes,

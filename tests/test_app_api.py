@@ -237,6 +237,20 @@ def test_a_path_outside_the_uploads_is_never_read(server: Server, path: str, met
     assert "root:" not in body
 
 
+def test_a_file_that_two_visitors_send_at_once_reaches_both(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as http:
+        paths = [
+            http.post("/gradio_api/upload", files={"files": ("loan.md", LOAN.encode())}).json()[0] for _ in range(2)
+        ]
+        for number, path in enumerate(paths):
+            file = {"path": path, "orig_name": "loan.md", "meta": {"_type": "gradio.FileData"}}
+            started = http.post(
+                "/gradio_api/call/add_document", json={"data": [file], "session_hash": f"same-file-{number}"}
+            )
+            told = http.get(f"/gradio_api/call/add_document/{started.json()['event_id']}").text
+            assert "event: complete" in told
+
+
 def test_the_private_handlers_of_the_page_are_not_in_the_public_interface(server: Server) -> None:
     info = get(f"{server.url}/gradio_api/info").json()
     assert not [name for name in info["named_endpoints"] if "page" in name or "upload" in name or "source" in name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rag_core import DocumentNotFoundError
 from ui.markup import plain_name
 from ui.sessions import Visitor
 
-__all__ = ["claim"]
+__all__ = ["claim", "keep_uploads_apart"]
 
 
 def claim(visitor: Visitor, upload: Any) -> tuple[Path, str]:
@@ -36,6 +37,23 @@ def claim(visitor: Visitor, upload: Any) -> tuple[Path, str]:
     if path.parent != folder and not any(path.parent.iterdir()):
         path.parent.rmdir()
     return place, name
+
+
+def keep_uploads_apart() -> None:
+    """Let every upload have a folder of its own, whose name nobody can guess.
+
+    Gradio names it by the content, so that a file that two visitors send at the same time lies in one place, and whoever
+    is served first takes it away from the other. This replaces a class that Gradio keeps to itself; its version is
+    pinned, and a test watches it.
+    """
+    from gradio import route_utils
+
+    class SeparateUpload(route_utils.GradioUploadFile):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.sha.update(secrets.token_bytes(16))
+
+    route_utils.GradioUploadFile = SeparateUpload  # type: ignore[misc]
 
 
 def _upload_folder() -> Path:
