@@ -18,22 +18,24 @@ _FIGURE = re.compile("^[(\\[]?[-\u2212\u2013+]?\\s?[$€£¥]?\\s?[\\d.,\\s]+\\s
 
 def passage_html(document: Document, start: int, end: int, mark: tuple[int, int] | None = None) -> str:
     """Return `document.text[start:end]` as HTML, escaped; the characters of `mark` stand in <mark> elements."""
-    return "".join(_Writer(document, mark).blocks(start, end))
+    return "".join(_Writer(document, start, end, mark).blocks())
 
 
 class _Writer:
-    """Turns spans of one document into HTML, keeping absolute positions so that the mark falls where it belongs."""
+    """Turns a span of one document into HTML, keeping absolute positions so that the mark falls where it belongs."""
 
-    def __init__(self, document: Document, mark: tuple[int, int] | None) -> None:
+    def __init__(self, document: Document, start: int, end: int, mark: tuple[int, int] | None) -> None:
         self.text = document.text
+        self.span = (start, end)
         self.mark = mark or (0, 0)
-        self.headings = {heading.start: heading.level for heading in document.headings}
-        self.tables = document.tables
+        # A document may have a hundred thousand of both, and each line is looked up among them.
+        self.headings = {item.start: item.level for item in document.headings if start <= item.start < end}
+        self.tables = [table for table in document.tables if table.start < end and start < table.end]
 
-    def blocks(self, start: int, end: int) -> Iterator[str]:
+    def blocks(self) -> Iterator[str]:
         """Yield one piece of HTML for each heading, table and paragraph."""
         lines: list[tuple[int, int]] = []
-        for line_start, line_end in self._lines(start, end):
+        for line_start, line_end in self._lines(*self.span):
             blank = not self.text[line_start:line_end].strip()
             kind = "" if blank else self._kind(line_start, line_end)
             # Only neighbouring lines of one paragraph, or rows of one table, stand together.
