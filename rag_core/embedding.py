@@ -6,6 +6,7 @@ Token counts are word pieces of the embedder's own tokenizer, without the specia
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from rag_core.bert import BertEncoder, read_settings
+from rag_core.bert import BertEncoder, BertSettings, read_settings
 from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.errors import ModelError, ModelLoadError, OutOfMemoryError
 from rag_core.models import ModelSource, fetch, resolve_embedder
@@ -23,8 +24,11 @@ from rag_core.records import Progress, ProgressCallback
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from rag_core.encoder.packed import PackedEncoder
+
 __all__ = ["Embedder", "LocalEmbedder", "Vectors", "create_embedder"]
 
+log = logging.getLogger(__name__)
 Vectors = npt.NDArray[np.float32]
 
 
@@ -60,7 +64,7 @@ class Embedder(Protocol):
 
 def create_embedder(config: RagConfig) -> Embedder:
     """Return the embedder that `config.embedding` names. Loads nothing."""
-    return LocalEmbedder(config.embedding)
+    return LocalEmbedder(config.embedding, config.cache_directory)
 
 
 class _Model(Protocol):
@@ -80,8 +84,10 @@ class LocalEmbedder:
     Models of the BERT family run on `rag_core.bert`; any other goes through `sentence_transformers`.
     """
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    def __init__(self, config: EmbeddingConfig, cache: Path | None = None) -> None:
+        """Load nothing yet. `cache` is the folder of compiled kernels, the default one where it is None."""
         self._config = config
+        self._cache = cache or RagConfig().cache_directory
         self._source: ModelSource | None = None
         self._model: _Model | None = None
         self._lock = threading.Lock()
@@ -120,7 +126,7 @@ class LocalEmbedder:
             if on_progress:
                 on_progress(Progress("loading", detail=source.name))
             try:
-                self._model = _open(folder, _device(self._config.device))
+                self._model = _open(folder, _device(self._config.device), self._cache, on_progress)
             except ModelError:
                 raise
             except MemoryError as error:
@@ -178,20 +184,48 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _open(folder: Path, device: str) -> _Model:
+def _open(folder: Path, device: str, cache: Path, on_progress: ProgressCallback | None) -> _Model:
     settings = read_settings(folder)
     if settings is None:
         return _SentenceTransformer(folder, device)
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return _Bert(BertEncoder(folder, settings, device), tokenizer)
+    encoder = _packed(folder, settings, cache, on_progress) if device == "cpu" else None
+    return _Bert(encoder or BertEncoder(folder, settings, device), tokenizer)
+
+
+def _packed(
+    folder: Path, settings: BertSettings, cache: Path, on_progress: ProgressCallback | None
+) -> PackedEncoder | None:
+    """Return the encoder over bytes, None where processor, compiler or model are not made for it."""
+    from rag_core.encoder.packed import PackedEncoder, multiplies_bytes
+
+    if not multiplies_bytes():
+        return None
+    from safetensors.numpy import load_file
+
+    from rag_core.engines.jit import ENCODING, compiled_before
+
+    if on_progress and not compiled_before(cache, ENCODING):
+        on_progress(Progress("converting", detail="kernels for this processor, once"))
+    try:
+        weights = load_file(folder / "model.safetensors")
+        plain = {name.removeprefix("bert."): value.astype(np.float32, copy=False) for name, value in weights.items()}
+        return PackedEncoder(plain, settings, cache)
+    except MemoryError:
+        raise
+    except (
+        Exception
+    ) as error:  # shapes that do not divide, numbers of a kind numpy lacks, no place for what is compiled
+        log.info("The embedder computes without products of bytes: %s", error)
+        return None
 
 
 class _Bert:
     """The lean forward pass with its tokenizer."""
 
-    def __init__(self, encoder: BertEncoder, tokenizer: Tokenizer) -> None:
+    def __init__(self, encoder: BertEncoder | PackedEncoder, tokenizer: Tokenizer) -> None:
         # The file of MiniLM cuts at 128 and pads to 128; the encoder reads 256.
         tokenizer.no_padding()
         tokenizer.no_truncation()

@@ -19,8 +19,9 @@ from rag_core.embedding import Embedder, LocalEmbedder, create_embedder
 from rag_core.models import fetch, resolve_embedder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-# Cosine of vectors that are the same but for bfloat16, in which some CPUs compute; float32 is compared number for number.
-CLOSE = 0.9995
+# Cosine of vectors that are the same but for the bytes or bfloat16 in which some CPUs compute; float32 is compared number
+# for number. The least of them is that of a text without words.
+CLOSE = 0.998
 SENTENCE = "Net sales rose 4.2% to $1,452.4 million, as fixed-price contracts (see note 12) grew. "
 TEXTS = [
     "",
@@ -113,7 +114,7 @@ def test_a_text_within_the_limit_is_read_to_its_last_word(embedder: Embedder) ->
     filler = "bond " * 253
     assert embedder.count_tokens([filler + "zebra"]) == [254]
     near, far = embedder.encode([filler + "zebra", filler + "piano"]), embedder.encode([filler + "bond zebra"] * 2)
-    assert float(near[0] @ near[1]) < 0.999
+    assert float(near[0] @ near[1]) < CLOSE
     assert float(far[0] @ embedder.encode([filler + "bond piano"])[0]) > CLOSE
 
 

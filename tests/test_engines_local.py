@@ -17,7 +17,6 @@ from tiny_models import tiny_model
 
 from rag_core import RagConfig
 from rag_core.engines import local
-from rag_core.engines.jit import compiled_before
 from rag_core.engines.local import LocalGenerator
 from rag_core.engines.memory import require_memory, thread_count, translated, weight_counts
 from rag_core.errors import (
@@ -304,7 +303,7 @@ def test_kernels_work_where_their_cache_cannot_be_written(tmp_path: Path) -> Non
         "import sys, tempfile; from pathlib import Path; from rag_core.engines.jit import *; import numba\n"
         "cache = Path(sys.argv[1]); load_kernels(cache)\n"
         "from rag_core.engines import products\n"
-        "print(products._block_bytes(0), products._block_bytes(3), numba.config.CACHE_DIR, compiled_before(cache))"
+        "print(products._block_bytes(0), products._block_bytes(3), numba.config.CACHE_DIR, any(cache.rglob('*.nbi')))"
     )
     q4, f32, place, before = in_a_process(code, str(tmp_path / "file" / "cache")).split()
     assert (q4, f32, before) == ("512", "4096", "False")
@@ -314,7 +313,6 @@ def test_kernels_work_where_their_cache_cannot_be_written(tmp_path: Path) -> Non
     *_, place, before = in_a_process(code, str(tmp_path / "cache")).split()
     assert place.startswith(str(tmp_path / "cache"))
     assert before == "True"
-    assert compiled_before(tmp_path / "cache")
 
 
 def test_without_a_compiler_transformers_takes_over(folder: Path) -> None:

@@ -6,37 +6,43 @@ import hashlib
 import importlib
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["compiled_before", "load_kernels"]
+__all__ = ["ENCODING", "GENERATION", "compiled_before", "load_kernels"]
 
-_MODULE = "rag_core.engines.kernels"
+# Modules of kernels, each with the function that, once compiled, has compiled all others.
+_ENTRIES = {"rag_core.engines.kernels": "forward", "rag_core.encoder.kernels": "encode_pieces"}
+_SOURCES = ("engines/kernels.py", "engines/products.py", "engines/vectors.py", "encoder/kernels.py", "encoder/dots.py")
+GENERATION, ENCODING = _ENTRIES
+_LOCK = threading.Lock()
 
 
-def load_kernels(cache: Path) -> ModuleType:
+def load_kernels(cache: Path, module: str = GENERATION) -> ModuleType:
     """Return the module of the kernels; what it compiles is kept under `cache`, or nowhere if that cannot be written."""
-    if _MODULE not in sys.modules:
-        import numba
+    with _LOCK:
+        if module not in sys.modules:
+            import numba
 
-        folder = _folder(cache)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError:
-            # numba refuses to work with no place to write; one that is gone with the process serves too.
-            folder = Path(tempfile.mkdtemp(prefix="kernels-"))
-        numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-    return importlib.import_module(_MODULE)
+            folder = _folder(cache)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
+            except OSError:
+                # numba refuses to work with no place to write; one that is gone with the process serves too.
+                folder = Path(tempfile.mkdtemp(prefix="kernels-"))
+            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        return importlib.import_module(module)
 
 
-def compiled_before(cache: Path) -> bool:
+def compiled_before(cache: Path, module: str = GENERATION) -> bool:
     """Whether kernels of this version are under `cache`."""
-    return any(_folder(cache).rglob("*.nbi"))
+    return any(_folder(cache).rglob(f"*.{_ENTRIES[module]}-*.nbi"))
 
 
 def _folder(cache: Path) -> Path:
     """Return the folder for this version of the sources: numba itself looks at one of the files only."""
-    here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in ("kernels.py", "products.py", "vectors.py"))
+    here = Path(__file__).parent.parent
+    sources = b"".join((here / name).read_bytes() for name in _SOURCES)
     return cache / f"kernels-{hashlib.sha256(sources).hexdigest()[:12]}"

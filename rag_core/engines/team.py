@@ -19,12 +19,12 @@ class Team:
     returns when the caller's own part has returned.
     """
 
-    def __init__(self, size: int) -> None:
-        """Start the helpers; they end with the process."""
+    def __init__(self, size: int, work: str = "decoding") -> None:
+        """Start the helpers, named after their work; they end with the process."""
         self.size = size
         self._jobs: list[queue.SimpleQueue[Job]] = [queue.SimpleQueue() for _ in range(size - 1)]
         for number, jobs in enumerate(self._jobs, start=1):
-            threading.Thread(target=_help, args=(number, jobs), name=f"decoding-{number}", daemon=True).start()
+            threading.Thread(target=_help, args=(number, jobs), name=f"{work}-{number}", daemon=True).start()
 
     def run(self, job: Job) -> None:
         """Call `job` on every thread."""
@@ -38,7 +38,7 @@ def _help(number: int, jobs: queue.SimpleQueue[Job]) -> None:
         jobs.get()(number)
 
 
-@lru_cache(maxsize=4)
-def team_of(size: int) -> Team:
-    """Return the process's team of that size."""
-    return Team(size)
+@lru_cache(maxsize=8)
+def team_of(size: int, work: str = "decoding") -> Team:
+    """Return the process's team of that size for that work: long work of one kind must not stand in another's way."""
+    return Team(size, work)

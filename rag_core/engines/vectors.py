@@ -29,6 +29,8 @@ __all__ = [
     "f32_8",
     "f32_out",
     "give_way",
+    "load",
+    "operation",
     "peek",
     "q4_1",
     "q4_4",
@@ -36,6 +38,7 @@ __all__ = [
     "q8_1",
     "q8_4",
     "q8_out",
+    "splat",
     "take",
 ]
 
@@ -49,19 +52,21 @@ _FUSE = ("contract",)
 _BLOCK_BYTES = {Q4: 512, Q8: 1_024, BFLOAT16: 2_048, FLOAT32: 4_096}
 
 
-def _operation(define: Callable[..., Any]) -> Callable[..., Any]:
+def operation(define: Callable[..., Any]) -> Callable[..., Any]:
     """Make `define`, which returns types and what emits the instructions, callable from compiled code."""
     made: Callable[..., Any] = intrinsic(define)
     return made
 
 
-def _splat(builder: ir.IRBuilder, value: ir.Value, kind: ir.VectorType) -> ir.Value:
+def splat(builder: ir.IRBuilder, value: ir.Value, kind: ir.VectorType) -> ir.Value:
+    """Emit a vector of `kind` with `value` in all of its places."""
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), lanes)
 
 
-def _load(builder: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
+def load(builder: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
+    """Emit a load of `kind` from an address and an offset in bytes; it need not be aligned."""
     place = builder.add(address, ir.Constant(_LONG, offset))
     return builder.load(builder.inttoptr(place, kind.as_pointer()), align=1)
 
@@ -70,20 +75,20 @@ def _weights(builder: ir.IRBuilder, form: int, block: ir.Value, k: int) -> tuple
     """Emit the 32 weights of input `k` of a block, as two vectors of float32."""
     narrow, short = ir.VectorType(_BYTE, 16), ir.VectorType(ir.IntType(16), 16)
     if form == Q4:
-        pair = _load(builder, block, 16 * k, narrow)
+        pair = load(builder, block, 16 * k, narrow)
         low = builder.and_(pair, ir.Constant(narrow, [15] * 16))
         high = builder.lshr(pair, ir.Constant(narrow, [4] * 16))
         return tuple(builder.sitofp(builder.zext(half, _WORDS), _VECTOR) for half in (low, high))
     found = []
     for half in (0, 1):
         if form == Q8:
-            loaded = _load(builder, block, 32 * k + 16 * half, narrow)
+            loaded = load(builder, block, 32 * k + 16 * half, narrow)
             found.append(builder.sitofp(builder.sext(loaded, _WORDS), _VECTOR))
         elif form == BFLOAT16:
-            loaded = builder.zext(_load(builder, block, 64 * k + 32 * half, short), _WORDS)
+            loaded = builder.zext(load(builder, block, 64 * k + 32 * half, short), _WORDS)
             found.append(builder.bitcast(builder.shl(loaded, ir.Constant(_WORDS, [16] * 16)), _VECTOR))
         else:
-            found.append(_load(builder, block, 128 * k + 64 * half, _VECTOR))
+            found.append(load(builder, block, 128 * k + 64 * half, _VECTOR))
     return found[0], found[1]
 
 
@@ -105,7 +110,7 @@ def _emit_block(
     for k in range(32):
         low, high = _weights(builder, form, block, k)
         for row in range(rows):
-            x = _splat(builder, _load(builder, places[row], 4 * k, _FLOAT), _VECTOR)
+            x = splat(builder, load(builder, places[row], 4 * k, _FLOAT), _VECTOR)
             for half, weights in ((0, low), (1, high)):
                 product = builder.fmul(weights, x, flags=_FUSE)
                 parts[2 * row + half] = builder.fadd(parts[2 * row + half], product, flags=_FUSE)
@@ -117,7 +122,7 @@ def _emit_block(
     found = []
     for row in range(rows):
         for half in (0, 1):
-            scales = _load(builder, scale, 64 * half, _VECTOR)
+            scales = load(builder, scale, 64 * half, _VECTOR)
             total = builder.fadd(
                 sums[2 * row + half], builder.fmul(scales, parts[2 * row + half], flags=_FUSE), flags=_FUSE
             )
@@ -126,8 +131,8 @@ def _emit_block(
                     builder.add(at["x_sums"], builder.mul(at["sums_stride"], ir.Constant(_LONG, row))),
                     builder.mul(index, ir.Constant(_LONG, 4)),
                 )
-                x_sum = _splat(builder, _load(builder, place, 0, _FLOAT), _VECTOR)
-                product = builder.fmul(_load(builder, offset, 64 * half, _VECTOR), x_sum, flags=_FUSE)
+                x_sum = splat(builder, load(builder, place, 0, _FLOAT), _VECTOR)
+                product = builder.fmul(load(builder, offset, 64 * half, _VECTOR), x_sum, flags=_FUSE)
                 total = builder.fadd(total, product, flags=_FUSE)
             found.append(total)
     return found
@@ -140,7 +145,7 @@ def _tile(form: int, rows: int) -> Callable[..., None]:
     """
     names = ("data", "scale", "offset", "x", "x_stride", "x_sums", "sums_stride", "out", "out_stride", "blocks")
 
-    @_operation
+    @operation
     def tile(
         typing: Any,
         data: Any,
@@ -192,7 +197,7 @@ def _unpacker(form: int) -> Callable[..., None]:
     """
     names = ("data", "scale", "offset", "out", "out_stride", "blocks")
 
-    @_operation
+    @operation
     def unpack(typing: Any, data: Any, scale: Any, offset: Any, out: Any, out_stride: Any, blocks: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             at = dict(zip(names, args, strict=True))
@@ -206,11 +211,11 @@ def _unpacker(form: int) -> Callable[..., None]:
                     for half, found in enumerate(_weights(builder, form, block, k)):
                         if form in (Q4, Q8):
                             found = builder.fmul(
-                                found, _load(builder, builder.add(at["scale"], step), 64 * half, _VECTOR)
+                                found, load(builder, builder.add(at["scale"], step), 64 * half, _VECTOR)
                             )
                         if form == Q4:
                             found = builder.fadd(
-                                found, _load(builder, builder.add(at["offset"], step), 64 * half, _VECTOR)
+                                found, load(builder, builder.add(at["offset"], step), 64 * half, _VECTOR)
                             )
                         target = builder.add(place, ir.Constant(_LONG, 64 * half))
                         builder.store(found, builder.inttoptr(target, _VECTOR.as_pointer()), align=4)
@@ -228,7 +233,7 @@ f32_1, f32_4, f32_8 = _tile(FLOAT32, 1), _tile(FLOAT32, 4), _tile(FLOAT32, 8)
 q4_out, q8_out, b16_out, f32_out = _unpacker(Q4), _unpacker(Q8), _unpacker(BFLOAT16), _unpacker(FLOAT32)
 
 
-@_operation
+@operation
 def take(typing: Any, address: Any, amount: Any) -> Any:
     """Add to a counter that threads share; return what it was."""
 
@@ -238,7 +243,7 @@ def take(typing: Any, address: Any, amount: Any) -> Any:
     return types.int64(types.int64, types.int64), generate
 
 
-@_operation
+@operation
 def peek(typing: Any, address: Any) -> Any:
     """Read a counter that threads share."""
 
@@ -248,7 +253,7 @@ def peek(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@_operation
+@operation
 def give_way(typing: Any) -> Any:
     """Let another thread run on this core."""
 
@@ -262,7 +267,7 @@ def give_way(typing: Any) -> Any:
     return types.void(), generate
 
 
-@_operation
+@operation
 def as_float(typing: Any, bits: Any) -> Any:
     """Read the 32 bits of an integer as a float32."""
 

@@ -1,0 +1,207 @@
+"""The forward pass of an encoder of the BERT family over byte products, compiled when it is first called.
+
+Architecture as in Devlin et al. 2019 (arXiv:1810.04805). A thread takes a piece, a few texts, through all layers by
+itself: what it works on stays in its core's cache, nothing is padded, and no thread waits for another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from rag_core.encoder.dots import GROUP, ROWS, quantise, tile
+from rag_core.engines.products import F32, ONE, OPTIONS, ZERO, exp, softmax
+from rag_core.engines.vectors import f32_8, take
+
+__all__ = ["encode_pieces"]
+
+_P, _A1, _A2 = F32(0.3275911), F32(0.254829592), F32(-0.284496736)
+_A3, _A4, _A5 = F32(1.421413741), F32(-1.453152027), F32(1.061405429)
+_HALF, _ROOT_HALF = F32(0.5), F32(0.7071067811865476)
+
+
+@njit(inline="always", **OPTIONS)  # type: ignore[untyped-decorator]
+def _gelu(x: Any) -> Any:
+    """Return x times the normal distribution's share below x, within 2e-7 (Abramowitz and Stegun 1964, 7.1.26)."""
+    size = abs(x) * _ROOT_HALF
+    t = ONE / (ONE + _P * size)
+    tail = ((((_A5 * t + _A4) * t + _A3) * t + _A2) * t + _A1) * t * exp(-size * size) * _HALF
+    return x * (tail if x < ZERO else ONE - tail)
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _normalise(x: Any, weight: Any, bias: Any, epsilon: Any) -> None:
+    """Layer norm (Ba et al. 2016, arXiv:1607.06450) of one row, in place."""
+    width = x.shape[0]
+    total = ZERO
+    for k in range(width):
+        total += x[k]
+    mean = total / F32(width)
+    spread = ZERO
+    for k in range(width):
+        spread += (x[k] - mean) * (x[k] - mean)
+    factor = F32(ONE / np.sqrt(spread / F32(width) + epsilon))
+    for k in range(width):
+        x[k] = (x[k] - mean) * factor * weight[k] + bias[k]
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _round(x: Any, count: int, out: Any, scales: Any) -> None:
+    for row in range(count):
+        quantise(x[row].ctypes.data, out[row].ctypes.data, scales[row].ctypes.data, scales.shape[1])
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _tiles(
+    first: int, last: int, weights: Any, factors: Any, bias: Any, x: Any, scales: Any, count: int, out: Any
+) -> None:
+    """out[row, 32 (t - first):] = tile t of a matrix times x[row] for t from `first` to `last`; rows padded to ROWS."""
+    for number in range(first, last):
+        data, factor, add = weights[number].ctypes.data, factors[number].ctypes.data, bias.ctypes.data + number * 128
+        to = out.ctypes.data + (number - first) * 128
+        for row in range(0, count, ROWS):
+            tile(
+                data, factor, x[row].ctypes.data, x.strides[0], scales[row].ctypes.data, scales.strides[0], add,
+                to + row * out.strides[0], out.strides[0], scales.shape[1],
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _attend(
+    joint: Any, start: int, count: int, heads: int, out: Any, query: Any, key: Any, value: Any, scores: Any
+) -> None:
+    """Attention among the `count` rows from `start`; `joint` holds queries, keys and values side by side.
+
+    Rows of `out` behind the last may be written to: at most 7.
+    """
+    width = out.shape[1]
+    size = width // heads
+    factor = F32(ONE / np.sqrt(F32(size)))
+    rows, places = (count + 7) // 8 * 8, (count + 31) // 32
+    for head in range(heads):
+        at = head * size
+        for row in range(count):
+            for k in range(size):
+                query[row, k] = joint[start + row, at + k] * factor
+        for row in range(places * 32):
+            for k in range(size):
+                own = row < count
+                key[row // 32, k, row % 32] = joint[start + row, width + at + k] if own else ZERO
+                value[k // 32, row, k % 32] = joint[start + row, 2 * width + at + k] if own else ZERO
+        # Eight rows from scores to sums at a time: their scores stay in the cache nearest to the core.
+        for row in range(0, rows, 8):
+            asked, near = query[row].ctypes.data, scores.ctypes.data
+            for place in range(places):
+                f32_8(
+                    key[place].ctypes.data, 0, 0, asked, query.strides[0], 0, 0, near + place * 128,
+                    scores.strides[0], size // 32,
+                )  # fmt: skip
+            for near_row in range(8):
+                softmax(scores[near_row], count, places * 32)
+            for part in range(size // 32):
+                to = out[start + row].ctypes.data + (at + 32 * part) * 4
+                f32_8(
+                    value[part].ctypes.data, 0, 0, near, scores.strides[0], 0, 0, to, out.strides[0], places,
+                )  # fmt: skip
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _add_normalised(x: Any, more: Any, count: int, weight: Any, bias: Any, epsilon: Any) -> None:
+    for row in range(count):
+        for k in range(x.shape[1]):
+            x[row, k] += more[row, k]
+        _normalise(x[row], weight, bias, epsilon)
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _pool(x: Any, start: int, end: int, first_only: bool, out: Any) -> None:
+    """out = the unit vector of the mean of rows [start, end), or of the first of them."""
+    width = x.shape[1]
+    for k in range(width):
+        out[k] = ZERO
+    for row in range(start, start + 1 if first_only else end):
+        for k in range(width):
+            out[k] += x[row, k]
+    total = ZERO
+    for k in range(width):
+        total += out[k] * out[k]
+    factor = F32(ONE / max(F32(np.sqrt(total)), F32(1e-30)))
+    for k in range(width):
+        out[k] *= factor
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _read(x: Any, ids: Any, words: Any, places: Any, norm: Any, epsilon: Any) -> None:
+    """x = the normalised sum of each token's vector and its place's."""
+    for row in range(len(ids)):
+        for k in range(x.shape[1]):
+            x[row, k] = words[ids[row], k] + places[row, k]
+        _normalise(x[row], norm[0], norm[1], epsilon)
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _feed(
+    x: Any, scales: Any, up_weights: Any, up_factors: Any, up_bias: Any, count: int, part: Any, broad: Any,
+    broad_scales: Any,
+) -> None:  # fmt: skip
+    """broad = gelu(up x) rounded to bytes, a group of outputs at a time."""
+    tiles = GROUP // 32
+    for group in range(broad_scales.shape[1]):
+        first = group * tiles
+        _tiles(first, first + tiles, up_weights, up_factors, up_bias, x, scales, count, part)
+        for row in range(count):
+            for k in range(GROUP):
+                part[row, k] = _gelu(part[row, k])
+            to, scale = broad[row].ctypes.data + group * GROUP, broad_scales[row].ctypes.data + group * 8
+            quantise(part[row].ctypes.data, to, scale, 1)
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def encode_pieces(
+    taken: int, done: int, pieces: Any, starts: Any, ids: Any, words: Any, places: Any, first_norm: Any, qkv: Any,
+    back: Any, up: Any, down: Any, norms: Any, heads: int, epsilon: Any, first_only: bool, rows: int, longest: int,
+    out: Any,
+) -> None:  # fmt: skip
+    """Take pieces from a shared counter until none is left, and write the unit vector of each text to out[text].
+
+    Piece p is of texts [pieces[p], pieces[p + 1]), text t of tokens ids[starts[t] : starts[t + 1]]. `taken` and `done`
+    are addresses of counters, zero at first. `rows` is the most tokens of a piece, `longest` of a text. `qkv`, `back`,
+    `up` and `down` are weights, factors (as in `tile`) and bias of all layers, `norms` [layer, 4, width] the weights
+    and biases of the norms behind attention and behind the feed-forward part.
+    """
+    layers, width, wide = norms.shape[0], words.shape[1], up[2].shape[1]
+    size = width // heads
+    room = (rows + ROWS - 1) // ROWS * ROWS + 8
+    x, joint = np.zeros((room, width), np.float32), np.zeros((room, 3 * width), np.float32)
+    mixed, part = np.zeros((room, width), np.float32), np.zeros((room, GROUP), np.float32)
+    narrow, narrow_scales = np.zeros((room, width), np.uint8), np.zeros((room, width // GROUP, 2), np.float32)
+    broad, broad_scales = np.zeros((room, wide), np.uint8), np.zeros((room, wide // GROUP, 2), np.float32)
+    tall, blocks = (longest + 7) // 8 * 8, (longest + 31) // 32
+    query, scores = np.zeros((tall, size), np.float32), np.zeros((8, blocks * 32), np.float32)
+    key, value = np.zeros((blocks, size, 32), np.float32), np.zeros((size // 32, blocks * 32, 32), np.float32)
+    while True:
+        piece = take(taken, 1)
+        if piece >= len(pieces) - 1:
+            break
+        texts, base = range(pieces[piece], pieces[piece + 1]), starts[pieces[piece]]
+        count = starts[pieces[piece + 1]] - base
+        for text in texts:
+            _read(x[starts[text] - base :], ids[starts[text] : starts[text + 1]], words, places, first_norm, epsilon)
+        for layer in range(layers):
+            _round(x, count, narrow, narrow_scales)
+            _tiles(0, 3 * width // 32, qkv[0][layer], qkv[1][layer], qkv[2][layer], narrow, narrow_scales, count, joint)
+            for text in texts:
+                length = starts[text + 1] - starts[text]
+                _attend(joint, starts[text] - base, length, heads, mixed, query, key, value, scores)
+            _round(mixed, count, narrow, narrow_scales)
+            _tiles(0, width // 32, back[0][layer], back[1][layer], back[2][layer], narrow, narrow_scales, count, mixed)
+            _add_normalised(x, mixed, count, norms[layer, 0], norms[layer, 1], epsilon)
+            _round(x, count, narrow, narrow_scales)
+            _feed(narrow, narrow_scales, up[0][layer], up[1][layer], up[2][layer], count, part, broad, broad_scales)
+            _tiles(0, width // 32, down[0][layer], down[1][layer], down[2][layer], broad, broad_scales, count, mixed)
+            _add_normalised(x, mixed, count, norms[layer, 2], norms[layer, 3], epsilon)
+        for text in texts:
+            _pool(x, starts[text] - base, starts[text + 1] - base, first_only, out[text])
+        take(done, 1)

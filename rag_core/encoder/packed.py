@@ -1,0 +1,148 @@
+"""An encoder's matrices as bytes, and the way from token ids to unit vectors on a CPU that multiplies bytes.
+
+Weights are rounded to 8 bits in groups of 64 inputs, activations likewise as they come. Vectors of MiniLM then have a
+cosine of 0.9997 with those of float32 on average, of 0.999 or more for texts of a sentence and longer, and of 0.9985 for
+a text without words, at a sixth of the processor time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rag_core.bert import BertSettings, layer_names, too_long
+from rag_core.engines.jit import ENCODING, load_kernels
+from rag_core.engines.memory import thread_count
+from rag_core.engines.team import team_of
+
+__all__ = ["PackedEncoder", "multiplies_bytes"]
+
+Floats = npt.NDArray[np.float32]
+# Weights int8 [layer, output / 32, input / 4, 32, 4], their factors (see `rag_core.encoder.dots.tile`), and the bias.
+Matrix = tuple[npt.NDArray[np.int8], Floats, Floats]
+# Inputs that share a scale; outputs that are computed together.
+_GROUP, _TILE = 64, 32
+# Tokens of a piece of work: what is computed for them stays in the cache of one core.
+_PIECE_TOKENS = 128
+_POLL_SECONDS = 0.0002
+
+
+def multiplies_bytes() -> bool:
+    """Return whether this processor has AVX-512's products of bytes and the compiler for them is installed."""
+    try:
+        from llvmlite import binding
+
+        return bool(binding.get_host_cpu_features().get("avx512vnni", False))
+    except (ImportError, RuntimeError):
+        return False
+
+
+class PackedEncoder:
+    """Weights in memory, and the way from token ids to unit vectors. Thread-safe: nothing changes after `__init__`."""
+
+    def __init__(self, weights: Mapping[str, Floats], settings: BertSettings, cache: Path) -> None:
+        """Round the weights, named as in the model's file, and compile or load the kernels, kept under `cache`.
+
+        Raises ValueError where the shapes do not divide into groups, KeyError where weights are missing.
+        """
+        self.settings = settings
+        self._kernels = load_kernels(cache, ENCODING)
+        self._words = weights["embeddings.word_embeddings.weight"]
+        segment = weights["embeddings.token_type_embeddings.weight"][0]
+        self._places = weights["embeddings.position_embeddings.weight"] + segment
+        norm = "embeddings.LayerNorm"
+        self._first_norm = np.stack([weights[f"{norm}.weight"], weights[f"{norm}.bias"]])
+        names = [layer_names(number) for number in range(settings.layers)]
+        if (self._words.shape[1] // settings.heads) % _TILE:
+            raise ValueError("The heads do not divide into tiles")
+        self._matrices = [
+            _stacked([_packed(weights, layer[part]) for layer in names]) for part in ("qkv", "back", "up", "down")
+        ]
+        self._norms = np.stack(
+            [
+                np.stack([weights[f"{name}.{kind}"] for name in layer["norms"] for kind in ("weight", "bias")])
+                for layer in names
+            ]
+        )
+        self.encode([[0]])  # compiles the kernels where they are not kept from an earlier start
+
+    def encode(self, ids: Sequence[Sequence[int]], batch_size: int = 0) -> Floats:
+        """Return unit vectors, float32 (len(ids), dimension), for token ids with their special tokens.
+
+        Ids over `max_tokens` are refused with ValueError rather than dropped: to shorten is the caller's job.
+        `batch_size` is of no account here: nothing is padded.
+        """
+        too_long(ids, self.settings.max_tokens)
+        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+        starts = np.cumsum([0, *(len(ids[index]) for index in order)], dtype=np.int64)
+        flat = np.fromiter((token for index in order for token in ids[index]), np.int64, int(starts[-1]))
+        if len(flat) and not 0 <= flat.min() <= flat.max() < len(self._words):
+            raise ValueError("A token is not in the vocabulary")
+        found = self._run(flat, starts)
+        vectors = np.empty_like(found)
+        vectors[order] = found
+        return vectors
+
+    def _run(self, flat: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Floats:
+        vectors = np.empty((len(starts) - 1, self._words.shape[1]), dtype=np.float32)
+        pieces = _pieces(starts)
+        count = len(pieces) - 1
+        if not count:
+            return vectors
+        counters = np.zeros(2, dtype=np.int64)
+        taken, done = counters.ctypes.data, counters.ctypes.data + counters.itemsize
+        rows, longest = int(np.diff(starts[pieces]).max()), int(np.diff(starts).max())
+        settings, failed = self.settings, []
+
+        def work(_: int) -> None:
+            try:
+                self._kernels.encode_pieces(
+                    taken, done, pieces, starts, flat, self._words, self._places, self._first_norm, *self._matrices,
+                    self._norms, settings.heads, np.float32(settings.epsilon), settings.pooling == "cls", rows, longest,
+                    vectors,
+                )  # fmt: skip
+            except BaseException as error:  # no memory, most likely; raised below, where the caller waits
+                failed.append(error)
+
+        team_of(min(thread_count(0), count), "embedding").run(work)
+        # What another thread has taken may be under way still; the longest piece takes a few milliseconds.
+        while counters[1] < count and not failed:
+            time.sleep(_POLL_SECONDS)
+        if failed:
+            raise failed[0]
+        return vectors
+
+
+def _pieces(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the first text of each piece, and the number of texts: neighbours share one while they fit in it."""
+    firsts: list[int] = []
+    for text in range(len(starts) - 1):
+        if not firsts or starts[text + 1] - starts[firsts[-1]] > _PIECE_TOKENS:
+            firsts.append(text)
+    return np.array([*firsts, len(starts) - 1] if firsts else [0], dtype=np.int64)
+
+
+def _stacked(layers: Sequence[Matrix]) -> Matrix:
+    weights, factors, biases = zip(*layers, strict=True)
+    return np.stack(weights), np.stack(factors), np.stack(biases)
+
+
+def _packed(weights: Mapping[str, Floats], names: Sequence[str]) -> Matrix:
+    """Return the matrices of those names below one another, rounded to bytes."""
+    matrix = np.concatenate([weights[f"{name}.weight"] for name in names])
+    outputs, inputs = matrix.shape
+    if outputs % _TILE or inputs % _GROUP:
+        raise ValueError(f"A matrix of {outputs} x {inputs} does not divide into groups")
+    groups = matrix.reshape(outputs, inputs // _GROUP, _GROUP)
+    scale = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
+    rounded = np.rint(groups / scale[..., None]).astype(np.int8)
+    tiles = outputs // _TILE
+    data = rounded.reshape(tiles, _TILE, inputs // 4, 4).transpose(0, 2, 1, 3)
+    factors = np.stack([scale, scale * rounded.sum(axis=-1, dtype=np.int32)]).astype(np.float32)
+    factors = factors.reshape(2, tiles, _TILE, inputs // _GROUP).transpose(1, 3, 0, 2)
+    bias = np.concatenate([weights[f"{name}.bias"] for name in names]).astype(np.float32)
+    return np.ascontiguousarray(data), np.ascontiguousarray(factors), bias
