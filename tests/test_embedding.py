@@ -114,8 +114,8 @@ def test_a_text_within_the_limit_is_read_to_its_last_word(embedder: Embedder) ->
     filler = "bond " * 253
     assert embedder.count_tokens([filler + "zebra"]) == [254]
     near, far = embedder.encode([filler + "zebra", filler + "piano"]), embedder.encode([filler + "bond zebra"] * 2)
-    assert float(near[0] @ near[1]) < CLOSE
-    assert float(far[0] @ embedder.encode([filler + "bond piano"])[0]) > CLOSE
+    assert float(near[0] @ near[1]) < 0.999
+    assert float(far[0] @ embedder.encode([filler + "bond piano"])[0]) > 0.9995
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
