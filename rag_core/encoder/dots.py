@@ -14,13 +14,13 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from rag_core.engines.vectors import load, operation, splat
+from rag_core.engines.vectors import extreme, extreme_of, load, operation, splat
 
 __all__ = ["GROUP", "ROWS", "quantise", "tile"]
 
 # Inputs that share a scale, and rows of activations that one call of `tile` multiplies: 12 sums of integers, 12 of
 # floats and the weights are what 32 registers hold.
-GROUP, ROWS = 64, 6
+GROUP, ROWS = 96, 6
 
 _FLOAT, _BYTE, _WORD, _LONG = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _FLOATS, _WORDS, _BYTES = ir.VectorType(_FLOAT, 16), ir.VectorType(_WORD, 16), ir.VectorType(_BYTE, 16)
@@ -146,18 +146,6 @@ def tile(
     return types.void(*[types.int64] * len(names)), generate
 
 
-def _extreme(builder: ir.IRBuilder, first: ir.Value, second: ir.Value, sign: str) -> ir.Value:
-    return builder.select(builder.fcmp_ordered(sign, first, second), first, second)
-
-
-def _extreme_of(builder: ir.IRBuilder, vector: ir.Value, sign: str) -> ir.Value:
-    """Emit the least ("<") or greatest (">") of a vector's 16 numbers, in all of its places."""
-    for distance in (8, 4, 2, 1):
-        lanes = ir.Constant(ir.VectorType(_WORD, 16), [lane ^ distance for lane in range(16)])
-        vector = _extreme(builder, vector, builder.shuffle_vector(vector, vector, lanes), sign)
-    return vector
-
-
 @operation
 def quantise(typing: Any, x: Any, out: Any, scales: Any, groups: Any) -> Any:
     """Round one row to bytes: x about scale * (byte - offset). Addresses: float32 in, uint8 out, scales as in `tile`."""
@@ -172,9 +160,9 @@ def quantise(typing: Any, x: Any, out: Any, scales: Any, groups: Any) -> Any:
             # Zero is among them: it stands for itself exactly, and the offset is a byte.
             low, high = zero, zero
             for value in values:
-                low, high = _extreme(builder, low, value, "<"), _extreme(builder, high, value, ">")
-            low, high = _extreme_of(builder, low, "<"), _extreme_of(builder, high, ">")
-            span = _extreme(builder, builder.fsub(high, low), _all(1e-30), ">")
+                low, high = extreme(builder, low, value, "<"), extreme(builder, high, value, ">")
+            low, high = extreme_of(builder, low, "<"), extreme_of(builder, high, ">")
+            span = extreme(builder, builder.fsub(high, low), _all(1e-30), ">")
             scale = builder.fmul(span, _all(1 / 255))
             inverse = builder.fdiv(most, span)
             offset = builder.fptosi(builder.fadd(builder.fmul(builder.fneg(low), inverse), _all(0.5)), _WORDS)
@@ -182,7 +170,7 @@ def quantise(typing: Any, x: Any, out: Any, scales: Any, groups: Any) -> Any:
             start = builder.fadd(offset, _all(0.5))
             for part, value in enumerate(values):
                 number = builder.fadd(builder.fmul(value, inverse, flags=_FUSE), start, flags=_FUSE)
-                number = builder.fptosi(_extreme(builder, _extreme(builder, number, most, "<"), zero, ">"), _WORDS)
+                number = builder.fptosi(extreme(builder, extreme(builder, number, most, "<"), zero, ">"), _WORDS)
                 _store(builder, builder.trunc(number, _BYTES), target, 16 * part)
             place = builder.add(scales, builder.mul(loop.index, _long(8)))
             lane = ir.Constant(_WORD, 0)

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 # Weights int8 [layer, output / 32, input / 4, 32, 4], their factors (see `rag_core.encoder.dots.tile`), and the bias.
 Matrix = tuple[npt.NDArray[np.int8], Floats, Floats]
 # Inputs that share a scale; outputs that are computed together.
-_GROUP, _TILE = 64, 32
+_GROUP, _TILE = 96, 32
 # Tokens of a piece of work: what is computed for them stays in the cache of one core.
 _PIECE_TOKENS = 128
 _POLL_SECONDS = 0.0002

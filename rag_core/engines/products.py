@@ -25,6 +25,7 @@ from rag_core.engines.vectors import (
     f32_4,
     f32_8,
     f32_out,
+    greatest,
     q4_1,
     q4_4,
     q4_out,
@@ -168,10 +169,10 @@ def normalise(x: Any, weight: Any, epsilon: Any, out: Any, sums: Any) -> None:
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def softmax(scores: Any, valid: int, whole: int) -> None:
-    """Exponentials of the first `valid` scores over their sum, in place; zeros from there to `whole`."""
-    top = scores[0]
-    for j in range(valid):
-        top = max(top, scores[j])
+    """Exponentials of the first `valid` scores over their sum, in place; zeros from there to `whole`, a multiple of 16."""
+    for j in range(valid, whole):
+        scores[j] = scores[0]
+    top = greatest(scores.ctypes.data, whole // 16)
     total = ZERO
     for j in range(valid):
         scores[j] = exp(scores[j] - top)

@@ -24,11 +24,14 @@ __all__ = [
     "b16_1",
     "b16_4",
     "b16_out",
+    "extreme",
+    "extreme_of",
     "f32_1",
     "f32_4",
     "f32_8",
     "f32_out",
     "give_way",
+    "greatest",
     "load",
     "operation",
     "peek",
@@ -69,6 +72,19 @@ def load(builder: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -
     """Emit a load of `kind` from an address and an offset in bytes; it need not be aligned."""
     place = builder.add(address, ir.Constant(_LONG, offset))
     return builder.load(builder.inttoptr(place, kind.as_pointer()), align=1)
+
+
+def extreme(builder: ir.IRBuilder, first: ir.Value, second: ir.Value, sign: str) -> ir.Value:
+    """Emit the lesser ("<") or greater (">") of two vectors' numbers, place by place."""
+    return builder.select(builder.fcmp_ordered(sign, first, second), first, second)
+
+
+def extreme_of(builder: ir.IRBuilder, vector: ir.Value, sign: str) -> ir.Value:
+    """Emit the least ("<") or greatest (">") of a vector's 16 numbers, in all of its places."""
+    for distance in (8, 4, 2, 1):
+        lanes = ir.Constant(_WORDS, [lane ^ distance for lane in range(16)])
+        vector = extreme(builder, vector, builder.shuffle_vector(vector, vector, lanes), sign)
+    return vector
 
 
 def _weights(builder: ir.IRBuilder, form: int, block: ir.Value, k: int) -> tuple[ir.Value, ir.Value]:
@@ -231,6 +247,21 @@ q8_1, q8_4 = _tile(Q8, 1), _tile(Q8, 4)
 b16_1, b16_4 = _tile(BFLOAT16, 1), _tile(BFLOAT16, 4)
 f32_1, f32_4, f32_8 = _tile(FLOAT32, 1), _tile(FLOAT32, 4), _tile(FLOAT32, 8)
 q4_out, q8_out, b16_out, f32_out = _unpacker(Q4), _unpacker(Q8), _unpacker(BFLOAT16), _unpacker(FLOAT32)
+
+
+@operation
+def greatest(typing: Any, address: Any, vectors: Any) -> Any:
+    """Return the greatest of 16 times `vectors` (at least 1) float32 numbers: a compiler goes through them one by one."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        address, vectors = args
+        top = cgutils.alloca_once_value(builder, load(builder, address, 0, _VECTOR))
+        with cgutils.for_range(builder, vectors) as loop:
+            place = builder.add(address, builder.mul(loop.index, ir.Constant(_LONG, 64)))
+            builder.store(extreme(builder, load(builder, place, 0, _VECTOR), builder.load(top), ">"), top)
+        return builder.extract_element(extreme_of(builder, builder.load(top), ">"), ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(types.int64, types.int64), generate
 
 
 @operation
