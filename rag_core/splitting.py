@@ -21,7 +21,7 @@ from rag_core.windows import cut_windows
 __all__ = ["SPLITTER_VERSION", "split_document"]
 
 # Part of the key under which an index persists: raised whenever the same document would be cut or embedded otherwise.
-SPLITTER_VERSION = "2"
+SPLITTER_VERSION = "3"
 
 _TEXT_SEPARATORS = ["\n\n", "\n", ". ", "? ", "! ", "; ", ", ", " ", ""]
 _TABLE_SEPARATORS = ["\n", " | ", " ", ""]

@@ -1,7 +1,8 @@
 """Windows: the parts of a passage that are embedded, each short enough that the embedder reads all of it.
 
 What is embedded is the window's text under the titles it stands under and, inside a table, the table's header row: a
-row of figures says little without them.
+row of figures says little without them. Bars between cells, rules and dotted leaders are left out: they say nothing, take
+a tenth of a table's tokens, and texts with tables are found better without them (`bench/results/ablation.json`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ __all__ = ["WindowTexts", "cut_windows"]
 _TITLE_SHARE = 1 / 6
 _HEADER_SHARE = 1 / 4
 _LONG_WORD = re.compile(rf"(\S{{{MAX_WORD}}})(?=\S)")
+# A word that only draws a table or a line.
+_RULE = re.compile(r"(?:\|+|\.|[-–—._=*|:]{3,})")
+_RULES = re.compile(rf"(?<!\S){_RULE.pattern}(?!\S)")
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\Z")
 
 
@@ -38,8 +42,8 @@ class WindowTexts:
         self._words = WordTokens(counter, " ".join([">", *titles, *self._headers.rows()]))
 
     def embedded(self, start: int, end: int) -> str:
-        """Return the text to embed for the window [start, end): its context, a line break, and its words."""
-        text = self._document.text[start:end]
+        """Return the text to embed for the window [start, end): its context, a line break, and its words without rules."""
+        text = _RULES.sub("", self._document.text[start:end])
         context = self.context(start)
         return _LONG_WORD.sub(r"\1 ", f"{context}\n{text}" if context else text)
 
@@ -53,7 +57,7 @@ class WindowTexts:
         titles = " > ".join(self._paths.at(start - 1)).split()
         # Of a long path the innermost titles say most, of a long row its first cells.
         inner = self._fitting(titles[::-1], self._title_tokens)[::-1]
-        header = self._fitting(self._headers.at(start).split(), self._header_tokens)
+        header = self._fitting(_RULES.sub("", self._headers.at(start)).split(), self._header_tokens)
         return "\n".join(" ".join(part) for part in (inner, header) if part)
 
     def _fitting(self, words: Sequence[str], tokens: int) -> Sequence[str]:
@@ -126,8 +130,8 @@ def _plan(
     """Cut the span [start, end) into windows of about equal size that end at a good place."""
     parts = list(words.words(text[start:end], start))
     sums = [0]
-    for _, _, tokens in parts:
-        sums.append(sums[-1] + tokens)
+    for first, last, tokens in parts:
+        sums.append(sums[-1] + (0 if _RULE.fullmatch(text, first, last) else tokens))
     ranks = _break_ranks(text, parts, texts)
     windows: list[Window] = []
     first = 0

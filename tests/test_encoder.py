@@ -41,19 +41,19 @@ def kernels() -> Any:
 
 def rounded(kernels: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the bytes of x, their scales, and the numbers that they stand for."""
-    groups = x.shape[1] // 64
+    groups = x.shape[1] // 96
     found, scales = np.full(x.shape, 77, dtype=np.uint8), np.zeros((len(x), groups, 2), dtype=np.float32)
     kernels._round(x, len(x), found, scales)
-    values = found.reshape(len(x), groups, 64) * scales[..., :1] - scales[..., 1:]
+    values = found.reshape(len(x), groups, 96) * scales[..., :1] - scales[..., 1:]
     return found, scales, values.reshape(x.shape)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(NUMBERS, min_size=64, max_size=64))
+@given(st.lists(NUMBERS, min_size=96, max_size=96))
 def test_rounding_to_bytes_is_off_by_half_a_step_at_most(kernels: Any, numbers: list[float]) -> None:
-    x = np.array([numbers + [0.0] * 64], dtype=np.float32)
+    x = np.array([numbers + [0.0] * 96], dtype=np.float32)
     _, scales, values = rounded(kernels, x)
-    span = max(0.0, float(x[0, :64].max())) - min(0.0, float(x[0, :64].min()))
+    span = max(0.0, float(x[0, :96].max())) - min(0.0, float(x[0, :96].min()))
     assert scales[0, 0, 0] == pytest.approx(max(span, 1e-30) / 255, rel=1e-5)
     assert np.abs(values - x).max() <= span / 255 * 0.502
     # Zero stands for itself, and one group's numbers do not touch another's.
@@ -65,21 +65,21 @@ def test_products_are_those_of_the_rounded_numbers(kernels: Any) -> None:
 
     random = np.random.default_rng(7)
     weights = {
-        "a.weight": random.standard_normal((32, 128)).astype(np.float32),
-        "b.weight": random.standard_normal((64, 128)).astype(np.float32) * 30,
+        "a.weight": random.standard_normal((32, 192)).astype(np.float32),
+        "b.weight": random.standard_normal((64, 192)).astype(np.float32) * 30,
         "a.bias": random.standard_normal(32).astype(np.float32),
         "b.bias": random.standard_normal(64).astype(np.float32),
     }
     data, factors, bias = _packed(weights, ("a", "b"))
-    x = random.standard_normal((12, 128)).astype(np.float32)
+    x = random.standard_normal((12, 192)).astype(np.float32)
     found, scales, values = rounded(kernels, x)
     out = np.zeros((12, 96), dtype=np.float32)
     kernels._tiles(0, 3, data, factors, bias, found, scales, 12, out)
     # [tile, input / 4, output, 4] back to [output, input].
-    whole = data.transpose(0, 2, 1, 3).reshape(96, 2, 64) * factors[:, :, 0].transpose(0, 2, 1).reshape(96, 2, 1)
+    whole = data.transpose(0, 2, 1, 3).reshape(96, 2, 96) * factors[:, :, 0].transpose(0, 2, 1).reshape(96, 2, 1)
     matrix = np.concatenate([weights["a.weight"], weights["b.weight"]])
-    assert np.abs(whole.reshape(96, 128) - matrix).max() <= np.abs(matrix).max() / 254 * 1.01
-    np.testing.assert_allclose(out, values @ whole.reshape(96, 128).T + bias, rtol=1e-4, atol=1e-2)
+    assert np.abs(whole.reshape(96, 192) - matrix).max() <= np.abs(matrix).max() / 254 * 1.01
+    np.testing.assert_allclose(out, values @ whole.reshape(96, 192).T + bias, rtol=1e-4, atol=1e-2)
 
 
 def test_vectors_are_close_to_those_of_float32(folder: Path) -> None:
@@ -146,7 +146,7 @@ def write_model(folder: Path, *, width: int, heads: int, pooling: str = "mean") 
 KINDS = ("Transformer", "Pooling", "Normalize")
 
 
-@pytest.mark.parametrize(("width", "heads", "pooling"), [(128, 4, "mean"), (128, 2, "cls"), (64, 2, "cls")])
+@pytest.mark.parametrize(("width", "heads", "pooling"), [(192, 6, "mean"), (192, 3, "cls"), (96, 3, "cls")])
 def test_other_shapes_and_the_first_token_as_vector(tmp_path: Path, width: int, heads: int, pooling: str) -> None:
     write_model(tmp_path, width=width, heads=heads, pooling=pooling)
     found = read_settings(tmp_path)
@@ -157,7 +157,7 @@ def test_other_shapes_and_the_first_token_as_vector(tmp_path: Path, width: int, 
     assert (opened(tmp_path, found).encode(ids) * expected).sum(axis=1).min() > 0.999
 
 
-@pytest.mark.parametrize(("width", "heads"), [(96, 3), (128, 8)])
+@pytest.mark.parametrize(("width", "heads"), [(128, 4), (192, 12)])
 def test_a_shape_that_does_not_divide_runs_on_torch(tmp_path: Path, width: int, heads: int) -> None:
     embedder = LocalEmbedder(EmbeddingConfig(model=str(write_model(tmp_path, width=width, heads=heads))))
     assert embedder.encode(["What is a bond?"]).shape == (1, width)

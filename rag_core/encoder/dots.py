@@ -1,9 +1,9 @@
-"""Products of bytes for compiled code: AVX-512's sums of four products (VNNI), with a scale for each 64 inputs.
+"""Products of bytes for compiled code: AVX-512's sums of four products (VNNI), with a scale for each 96 inputs.
 
 A product of eight-bit numbers costs a quarter of a float32 one and half of a bfloat16 one. Both sides are rounded in
-groups of 64 inputs, each with its own scale, so that one large number spoils 63 neighbours at most and not the row:
-vectors of MiniLM then have a cosine of 0.9997 with those of float32, with groups of 128 it is 0.9995, with one scale a
-row 0.9990. Activations are unsigned with an offset (their smallest number is 0), weights signed: what the instruction multiplies.
+groups of 96 inputs, each with its own scale, so that one large number spoils 95 neighbours at most and not the row.
+Vectors of MiniLM then have a cosine of 0.9996 with those of float32; with groups of 64 it is 0.9997, of 128 0.9995, with
+one scale a row 0.9990. Activations are unsigned with an offset, weights signed: what the instruction multiplies.
 """
 
 from __future__ import annotations

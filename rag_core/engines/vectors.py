@@ -255,7 +255,8 @@ def greatest(typing: Any, address: Any, vectors: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         address, vectors = args
-        top = cgutils.alloca_once_value(builder, load(builder, address, 0, _VECTOR))
+        top = builder.alloca(_VECTOR)
+        builder.store(load(builder, address, 0, _VECTOR), top)
         with cgutils.for_range(builder, vectors) as loop:
             place = builder.add(address, builder.mul(loop.index, ir.Constant(_LONG, 64)))
             builder.store(extreme(builder, load(builder, place, 0, _VECTOR), builder.load(top), ">"), top)
