@@ -5,6 +5,9 @@
 between them stand texts of DIR's `corpus.jsonl` as further notes, the same running head on every page. So every page
 speaks of revenue, cash flow and years, and a question's own words (capex) are often not those of the page that holds
 its answer (purchases of property and equipment). Each text of DIR stands in four of the six reports.
+
+`bench/data/second_analyst.json` has further questions about the same pages, written apart from the first and before any
+change that was measured on them; vocabulary and weights are not chosen by them.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ __all__ = ["PageQuestion", "build_filings"]
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "bench" / "data" / "filings.json"
+SECOND = ROOT / "bench" / "data" / "second_analyst.json"
 _SHARE = 4  # reports of the six in which a text stands
 _LINE = 4.4
 _DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -58,7 +62,10 @@ _SHARES: dict[str, tuple[str, float, float]] = {
 
 @dataclass(frozen=True)
 class PageQuestion:
-    """A question, the file it is about, and the 1-based pages that hold its answer. `kind` is `analyst` or `text`."""
+    """A question, the file it is about, and the 1-based pages that hold its answer.
+
+    `kind` is `analyst`, `second analyst`, or what the questions about the texts came with.
+    """
 
     text: str
     file: str
@@ -73,7 +80,7 @@ def build_filings(
 
     `corpus` has `id` and `text`; `asked` are questions about it with their ids and kind, each asked of one report.
     """
-    source = json.loads(SOURCE.read_text(encoding="utf-8"))
+    source, second = (json.loads(path.read_text(encoding="utf-8")) for path in (SOURCE, SECOND))
     questions: list[PageQuestion] = []
     places: dict[str, tuple[str, frozenset[int]]] = {}
     for number, company in enumerate(source["companies"]):
@@ -85,18 +92,31 @@ def build_filings(
         report.output(str(folder / company["file"]))
         for row in notes:
             places.setdefault(row["id"], (company["file"], pages[row["id"]]))
-        for turn, item in enumerate(source["questions"]):
-            keys = [*item["on"], *item.get("also", [])]
-            held = frozenset(page for key in keys for page in pages[key])
-            text = item["ask"][(number + turn) % len(item["ask"])].format(**_slots(company))
-            # Every other question says how to answer, as people do.
-            if (number + turn) % 2:
-                text += " " + source["tails"][turn % len(source["tails"])]
-            questions.append(PageQuestion(text, company["file"], held, "analyst"))
+        questions += _asked(source, company, number, pages, "analyst")
+        questions += _asked(second, company, number, pages, "second analyst")
     for text, ids, kind in asked:
         found = [places[key] for key in sorted(ids) if key in places]
         if found:
             questions.append(PageQuestion(text, *found[0], kind))
+    return questions
+
+
+def _asked(
+    source: Mapping[str, Any],
+    company: Mapping[str, Any],
+    number: int,
+    pages: Mapping[str, frozenset[int]],
+    kind: str,
+) -> list[PageQuestion]:
+    """Return the questions of `source` about the report `number`, its own pages given by key."""
+    questions = []
+    for turn, item in enumerate(source["questions"]):
+        keys = [*item["on"], *item.get("also", [])]
+        text = item["ask"][(number + turn) % len(item["ask"])].format(**_slots(company))
+        # Every other question says how to answer, as people do.
+        if (number + turn) % 2:
+            text += " " + source["tails"][turn % len(source["tails"])]
+        questions.append(PageQuestion(text, company["file"], frozenset().union(*(pages[key] for key in keys)), kind))
     return questions
 
 

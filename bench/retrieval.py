@@ -175,7 +175,12 @@ def measure_reports(data: Path, index: Path | None = None) -> tuple[Figures, dic
     from bench.filings import build_filings
     from bench.pages import page_key, page_rankers
 
-    titles = {"analyst": "reports: analysts", "text": "reports: questions", "paraphrase": "reports: paraphrases"}
+    titles = {
+        "analyst": "reports: analysts",
+        "second analyst": "reports: held-out analyst",
+        "text": "reports: questions",
+        "paraphrase": "reports: paraphrases",
+    }
     with tempfile.TemporaryDirectory() as folder:
         asked = build_filings(Path(folder), read_rows(data / "corpus.jsonl"), asked_of(data))
         sets = {
