@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag_core.marks import ROW, passage_marks, question_marks
-from rag_core.wording import asks_only, stem, words
+from rag_core.marks import passage_marks, question_marks
+from rag_core.wording import asks_only, short_years, stem, words
 
 __all__ = ["ChunkKey", "LexicalIndex", "LexicalMatch", "terms"]
 
@@ -39,14 +39,14 @@ _FILLER = "\0"
 
 
 def terms(text: str) -> list[str]:
-    """Return the terms of `text`: words as written, their stems, and pairs of neighbouring stems.
+    """Return the terms of `text`: words as written, their stems, pairs of neighbouring stems, and years in full.
 
     What `rag_core.wording` takes for the same word is one term; function words are left out, before pairs are made.
     """
     found = words(text)
     bare = [stem(word) for word in found]
     pairs = [f"{first} {second}" for first, second in pairwise(bare)]
-    return [*found, *(f"{word}~" for word in bare), *pairs]
+    return [*found, *(f"{word}~" for word in bare), *pairs, *short_years(text)]
 
 
 def _only_asks(term: str) -> bool:
@@ -101,10 +101,6 @@ class LexicalIndex:
         """Return how the passages `keys` match `query`; those that share no term score 0."""
         return self._current().matches(query, keys)
 
-    def names_row(self, query: str) -> bool:
-        """Return whether `query` holds the label of some table's row whole."""
-        return self._current().names_row(query)
-
     def _current(self) -> _Built:
         with self._lock:
             if self._built is None:
@@ -137,9 +133,6 @@ class _Built:
             scores = scores * np.array([key[0] in document_ids for key in self._keys], dtype=scores.dtype)
         best = np.argsort(-scores, kind="stable")[:count]
         return [self._match(int(row), scores, most) for row in best if scores[row] > 0]
-
-    def names_row(self, query: str) -> bool:
-        return any(mark.startswith(ROW) for mark in question_marks(query, self._frequencies.__contains__))
 
     def matches(self, query: str, keys: Sequence[ChunkKey]) -> dict[ChunkKey, LexicalMatch]:
         scores, most = self._scores(query)

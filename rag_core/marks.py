@@ -1,16 +1,19 @@
-"""What else a passage can be matched by than its words: its rows' labels, its concepts, the statement that it is.
+"""What else a passage can be matched by than its words: its rows' labels, its concepts, its quarters, its statement.
 
 Marks are terms of the word index beside the words, told from them by their first sign. A question that names a row
 label whole (`Raw materials`) asks for the table that has this very row; one that names a concept (capex) for the
 passage that names it too, in whatever words; one that needs an item for the statement that every report has it on.
+Where a question gives a period and names no item (`What was left for the owners in 2021?`), every primary statement is
+taken to be a likely place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from rag_core.captions import STATEMENTS
 from rag_core.vocabulary import concepts, statement_of, wanted
-from rag_core.wording import stems
+from rag_core.wording import asks_only, names_period, quarters, stems
 
 __all__ = ["ROW", "passage_marks", "question_marks"]
 
@@ -22,9 +25,14 @@ _LABEL = 1.0
 _NAMED = 1.0
 _ITEM = 0.5
 _STATEMENT = 1.5
-_TITLED = 1.0
+_TITLED = 1.5
+# Of every titled statement, where the question gives a period and names no item that a statement has.
+_ANY_STATEMENT = 2.5
+_QUARTER = 0.5
 # A label of more words is a sentence that happens to stand in a table.
 _LABEL_WORDS = 8
+# A title above a table has at most this many words.
+_TITLE_WORDS = 14
 # A passage whose rows name this many different items of a statement, with figures, is taken for that statement; under
 # its title, this many less one.
 _STATEMENT_ITEMS = 4
@@ -32,12 +40,13 @@ _CELLS = " | "
 
 
 def passage_marks(text: str, *, report: bool = True) -> list[str]:
-    """Return the marks of a passage: `=label` of each row, `#concept` wherever one is named, and its statement.
+    """Return the marks of a passage: `=label` of each row, `#concept` and `@quarter` where named, and its statement.
 
     The statement is marked only in a `report`, as `!statement` once for each item that it has, and as `!!statement`
     where its title stands above: a short excerpt has no statements that would say more than itself.
     """
     marks = [f"#{concept}" for concept in concepts(stems(text))]
+    marks += [f"@{quarter}" for quarter in quarters(text)]
     items: dict[str, set[str]] = {}
     head: list[str] = []
     for line in text.splitlines():
@@ -51,7 +60,7 @@ def passage_marks(text: str, *, report: bool = True) -> list[str]:
         if not items:
             head.append(line)
     if report and items:
-        titles = set(concepts(stems("\n".join(head))))
+        titles = {concept for line in head if _is_title(line) for concept in concepts(stems(line))}
         for statement, found in items.items():
             marks += [f"!{statement}"] * (len(found) if len(found) >= _STATEMENT_ITEMS else 0)
             marks += [f"!!{statement}"] * (len(found) >= _STATEMENT_ITEMS - 1 and statement in titles)
@@ -68,16 +77,31 @@ def question_marks(question: str, known: Callable[[str], bool]) -> dict[str, flo
     marks.update({f"#{item}": _ITEM for item in asked.items})
     marks.update({f"!{statement}": _STATEMENT for statement in asked.statements})
     marks.update({f"!!{statement}": _TITLED for statement in asked.statements})
+    marks.update({f"@{quarter}": _QUARTER for quarter in quarters(question)})
+    if not asked.statements and names_period(question):
+        marks.update({f"!!{statement}": _ANY_STATEMENT for statement in STATEMENTS})
     words = stems(question)
     taken: list[tuple[int, int]] = []
     for length in range(min(_LABEL_WORDS, len(words)), 0, -1):
         for start in range(len(words) - length + 1):
             end = start + length
             label = f"{ROW}{' '.join(words[start:end])}"
+            if all(_says_nothing(word) for word in words[start:end]):
+                continue
             if known(label) and not any(first <= start and end <= last for first, last in taken):
                 taken.append((start, end))
                 marks[label] = _LABEL
     return {mark: weight for mark, weight in marks.items() if known(mark)}
+
+
+def _is_title(line: str) -> bool:
+    """Return whether a line above a table may be its title; prose also speaks of the balance sheet."""
+    return len(line.split()) <= _TITLE_WORDS and not line.rstrip().endswith(".")
+
+
+def _says_nothing(word: str) -> bool:
+    """Return whether a stem alone makes no row label: a year or number, or a word that says how to answer."""
+    return word[0].isdigit() or asks_only(word)
 
 
 def _row(line: str) -> tuple[list[str], int]:

@@ -198,7 +198,8 @@ def test_the_score_is_a_share_that_grows_with_either_side(
     assert 0 <= score <= 1
     assert relevance(min(1.0, cosine + step), coverage, best) >= score
     assert relevance(cosine, min(best, coverage + step), best) >= score
-    assert 0 <= relevance(cosine, coverage, best, figure=True) <= 1
+    for period, spelt in ((True, False), (False, True), (True, True)):
+        assert 0 <= relevance(cosine, coverage, best, period=period, spelt=spelt) <= 1
 
 
 def test_meaning_decides_where_no_words_are_shared_and_words_where_they_are() -> None:
@@ -208,11 +209,12 @@ def test_meaning_decides_where_no_words_are_shared_and_words_where_they_are() ->
 
 def test_words_decide_between_tables_of_figures() -> None:
     assert relevance(0.7, 0.10, 0.12) > relevance(0.3, 0.12, 0.12)
-    assert relevance(0.7, 0.20, 0.30, figure=True) < relevance(0.3, 0.30, 0.30, figure=True)
-    index = LexicalIndex()
-    index.add([(("a", 0), "Raw materials | 222 | 191"), (("b", 0), "Raw materials are bought.")])
-    assert index.names_row("What were raw materials in 2019?")
-    assert not index.names_row("What were materials in 2019?")
+    assert relevance(0.7, 0.20, 0.30, period=True) < relevance(0.3, 0.30, 0.30, period=True)
+
+
+def test_meaning_is_heard_where_a_question_was_spelt_out() -> None:
+    assert relevance(0.8, 0.5, 0.6) < relevance(0.4, 0.6, 0.6)
+    assert relevance(0.8, 0.5, 0.6, spelt=True) > relevance(0.4, 0.6, 0.6, spelt=True)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +281,12 @@ def test_hits_are_exact_ranked_and_the_same_again(
 def test_every_passage_can_be_asked_for(index: DocumentIndex, retriever: Retriever) -> None:
     passages = sum(document.chunk_count for document in index.documents())
     assert len(retriever.search("dividend", 100)) == passages > len(TEXTS) + 1
+
+
+def test_how_to_answer_does_not_change_what_is_found(index: DocumentIndex, retriever: Retriever) -> None:
+    question = "When does the bank loan mature?"
+    tail = " Answer in one sentence. If the passages do not say, admit it."
+    assert retriever.search(question + tail, 5) == retriever.search(question, 5)
 
 
 def test_the_scores_are_those_of_both_sides(index: DocumentIndex, retriever: Retriever) -> None:

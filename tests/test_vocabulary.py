@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag_core.asking import asked_part
 from rag_core.lexical import LexicalIndex
 from rag_core.marks import passage_marks, question_marks
 from rag_core.vocabulary import concepts, spelt_out, statement_of, wanted
-from rag_core.wording import asks_only, stems
+from rag_core.wording import asks_only, names_period, quarters, short_years, stems
 
 BALANCE_SHEET = """Consolidated Balance Sheets
 In millions | 2019 | 2018
@@ -87,16 +88,72 @@ def test_the_longest_label_of_a_question_counts_and_unknown_marks_do_not() -> No
     assert question_marks("What are total current assets?", lambda mark: False) == {}
 
 
+def test_a_year_or_a_word_that_only_asks_is_no_label() -> None:
+    marks = question_marks(
+        "What were inventories in millions in 2019?", {"=inventory", "=million", "=2019"}.__contains__
+    )
+    assert set(marks) == {"=inventory"}
+
+
+def test_prose_about_a_statement_is_not_its_title() -> None:
+    rows = BALANCE_SHEET.split("\n", 2)[2]
+    told = f"As of the date of our consolidated balance sheets, these were the amounts.\n{rows}"
+    assert "!!balance sheet" not in passage_marks(told)
+
+
+def test_a_question_with_a_period_that_names_nothing_known_looks_in_the_statements() -> None:
+    statements = {"!!income statement", "!!balance sheet", "!!cash flow statement"}
+    assert statements <= set(question_marks("What was left for the owners in 2019?", lambda mark: True))
+    assert not statements & set(question_marks("What was left for the owners?", lambda mark: True))
+    assert statements & set(question_marks("What was capex in 2019?", lambda mark: True)) == {"!!cash flow statement"}
+
+
+@pytest.mark.parametrize(
+    ("text", "years", "found"),
+    [
+        ("FY22", ["2022"], []),
+        ("FY'98 and FY2019", ["1998"], []),
+        ("3Q22 or Q3'22", ["2022", "2022"], ["3", "3"]),
+        ("the third quarter of fiscal 2022", [], ["3"]),
+        ("second fiscal quarter", [], ["2"]),
+        ("a quarter of FY 5%, and 12 FYI22", [], []),
+    ],
+)
+def test_fiscal_years_and_quarters_are_read_in_every_form(text: str, years: list[str], found: list[str]) -> None:
+    assert short_years(text) == years
+    assert quarters(text) == found
+    assert names_period(text) == bool(years) or "2022" in text
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("What was capex in 2019? Answer in USD millions.", "What was capex in 2019?"),
+        ("You are an analyst. What was capex?", "What was capex?"),
+        ("Compute the FCF. If it makes no sense, say so and explain why.", "Compute the FCF."),
+        # A finance term, a figure or a name may be part of what is asked.
+        ("What is DPO? Use average payables.", "What is DPO? Use average payables."),
+        ("What was it? Give 2019 alone.", "What was it? Give 2019 alone."),
+        ("What was it? Give that of Acme.", "What was it? Give that of Acme."),
+        ("Answer briefly.", "Answer briefly."),
+        ("Answer briefly. Explain why.", "Answer briefly. Explain why."),
+        ("", ""),
+    ],
+)
+def test_what_only_says_how_to_answer_is_told_from_what_is_asked(question: str, asked: str) -> None:
+    assert asked_part(question) == asked
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(alphabet=st.sampled_from("aB1 |\n.&$%-é\0\ud800"), max_size=80))
 def test_any_text_has_marks_that_no_word_is_taken_for(text: str) -> None:
-    assert all(mark[0] in "=#!" for mark in passage_marks(text))
+    assert all(mark[0] in "=#!@" for mark in passage_marks(text))
     assert question_marks(text, lambda mark: True) is not None
 
 
 def test_words_that_only_ask_count_less() -> None:
     assert asks_only("compute")
-    assert not asks_only("dividend")
+    assert not any(asks_only(word) for word in ("dividend", "between", "more"))
 
 
 def test_the_statement_is_found_for_a_question_in_other_words() -> None:
