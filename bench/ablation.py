@@ -57,18 +57,22 @@ def _common_names() -> tuple[dict[tuple[str, ...], str], frozenset[str], int]:
 
 
 _COMMON = "without names said once there"
-_NO_MARKS = {f"rag_core.marks.{name}": 0.0 for name in ("_LABEL", "_NAMED", "_ITEM", "_STATEMENT", "_TITLED")}
+_MARKS = ("_LABEL", "_NAMED", "_ITEM", "_STATEMENT", "_TITLED", "_ANY_STATEMENT", "_QUARTER")
+_NO_MARKS = {f"rag_core.marks.{name}": 0.0 for name in _MARKS}
 ROWS: dict[str, Change] = {
     "all of it": {},
     "without row labels": {"rag_core.marks._LABEL": 0.0},
     "without concepts": {"rag_core.marks._NAMED": 0.0, "rag_core.marks._ITEM": 0.0},
     _COMMON: {},
-    "without items of ratios": {"rag_core.marks._ITEM": 0.0},
-    "without statements": {"rag_core.marks._STATEMENT": 0.0, "rag_core.marks._TITLED": 0.0},
-    "without statements' titles": {"rag_core.marks._TITLED": 0.0},
+    "without statements": {f"rag_core.marks.{name}": 0.0 for name in ("_STATEMENT", "_TITLED", "_ANY_STATEMENT")},
+    "without any statement for a period": {"rag_core.marks._ANY_STATEMENT": 0.0},
+    "without quarters": {"rag_core.marks._QUARTER": 0.0},
     "without spelling out": {"rag_core.retrieval.spelt_out": _identity},
+    "with what says how to answer": {"rag_core.retrieval.asked_part": _identity},
     "asking words count in full": {"rag_core.lexical._ASKING": 1.0},
-    "figures weighed as all else": {"rag_core.retrieval._FIGURE_SHARE": 1.0},
+    "periods weighed as all else": {"rag_core.retrieval._PERIOD_SHARE": 1.0},
+    "spelt out weighed as all else": {"rag_core.retrieval._SPELT_WEIGHT": 0.0},
+    "best window alone": {"rag_core.retrieval._WHOLE": 0.0},
     "words alone, no cosine": {"rag_core.retrieval.relevance": _mixed(0.0)},
     "cosine alone, no words": {"rag_core.retrieval.relevance": _mixed(1.0)},
     "one weight for all: 0.3": {"rag_core.retrieval.relevance": _mixed(0.3)},
@@ -76,10 +80,10 @@ ROWS: dict[str, Change] = {
 }
 # Tried and not kept, beside what a row above undoes.
 TRIED: dict[str, Change] = {
-    "tried: statements count double": {"rag_core.marks._STATEMENT": 3.0, "rag_core.marks._TITLED": 2.0},
+    "tried: statements count double": {"rag_core.marks._STATEMENT": 3.0, "rag_core.marks._TITLED": 3.0},
+    "tried: any statement counts double": {"rag_core.marks._ANY_STATEMENT": 5.0},
     "tried: labels count double": {"rag_core.marks._LABEL": 2.0},
     "tried: asking words not at all": {"rag_core.lexical._ASKING": 0.0},
-    "tried: spelling out in excerpts too": {"rag_core.retrieval.is_report": lambda record: True},
     "tried: one passage a page": {},
 }
 _ONE_A_PAGE = "tried: one passage a page"

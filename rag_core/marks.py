@@ -9,6 +9,7 @@ taken to be a likely place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from rag_core.captions import STATEMENTS
@@ -37,6 +38,8 @@ _TITLE_WORDS = 14
 # its title, this many less one.
 _STATEMENT_ITEMS = 4
 _CELLS = " | "
+# A figure, or what stands in its place, at the end of a line: 1,234, $12.5, (403), 19.0%, a currency's sign, a dash.
+_FIGURE = re.compile(r"[$\u20ac\u00a3]?\(?[\d.,]*\d\)?%?|[$\u20ac\u00a3]|[-\u2013\u2014]")
 
 
 def passage_marks(text: str, *, report: bool = True) -> list[str]:
@@ -105,8 +108,16 @@ def _says_nothing(word: str) -> bool:
 
 
 def _row(line: str) -> tuple[list[str], int]:
-    """Return the stems of a table row's first cell and how many further cells hold a figure; none for other lines."""
-    if _CELLS not in line:
-        return [], 0
-    first, *others = line.split(_CELLS)
-    return stems(first), sum(any(sign.isdigit() for sign in cell) for cell in others)
+    """Return the stems of a table row's label and how many further cells hold a figure; none for other lines.
+
+    A table that was not recognised as one still has lines that end with figures: two or more of them make a row.
+    """
+    if _CELLS in line:
+        first, *others = line.split(_CELLS)
+        return stems(first), sum(any(sign.isdigit() for sign in cell) for cell in others)
+    parts = line.split()
+    end = len(parts)
+    while end and _FIGURE.fullmatch(parts[end - 1]):
+        end -= 1
+    figures = sum(any(sign.isdigit() for sign in part) for part in parts[end:])
+    return (stems(" ".join(parts[:end])), figures) if figures > 1 else ([], 0)

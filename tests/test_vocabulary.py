@@ -76,6 +76,11 @@ def test_a_statement_is_marked_in_a_report_alone() -> None:
     excerpt = passage_marks(BALANCE_SHEET, report=False)
     assert "=inventory" in excerpt
     assert not any(mark.startswith("!") for mark in excerpt)
+    # So is one whose cells were not told apart; a table of contents, with one number a line, is none.
+    assert passage_marks(BALANCE_SHEET.replace(" | ", " ")).count("!balance sheet") == 5
+    assert not any(
+        mark.startswith("!") for mark in passage_marks("Inventories 12\nGoodwill 13\nTotal assets 15\nDebt 16")
+    )
     # Neither prose about the items nor rows without figures make a statement.
     assert not any(mark.startswith("!") for mark in passage_marks(BALANCE_SHEET.replace(" | ", ", ")))
     assert not any(mark.startswith("!") for mark in passage_marks("\n".join(["Inventories | see note"] * 9)))
