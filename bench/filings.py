@@ -17,12 +17,10 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from bench.paper import Report
 
 __all__ = ["PageQuestion", "build_filings"]
 
@@ -30,8 +28,6 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "bench" / "data" / "filings.json"
 SECOND = ROOT / "bench" / "data" / "second_analyst.json"
 _SHARE = 4  # reports of the six in which a text stands
-_LINE = 4.4
-_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _STEPS = {
     "income": "revenue cogs gross sga rnd restructuring operating interest pretax tax net basic diluted",
     "balance": (
@@ -87,7 +83,7 @@ def build_filings(
         draw = random.Random(number)
         notes = [row for place, row in enumerate(corpus) if (place + number) % 6 < _SHARE]
         draw.shuffle(notes)
-        report = _Report(company)
+        report = Report(company)
         pages = _write(report, source, company, notes, draw)
         report.output(str(folder / company["file"]))
         for row in notes:
@@ -120,64 +116,8 @@ def _asked(
     return questions
 
 
-class _Report(FPDF):
-    """A letter-sized report with the running head on every page but the first."""
-
-    def __init__(self, company: Mapping[str, Any]) -> None:
-        super().__init__(format="letter")
-        self._head = str(company["head"])
-        self.set_auto_page_break(True, 16)
-        self.set_margin(18)
-        # The same file, and so the same id, whenever it is built.
-        self.set_creation_date(_DAY)
-
-    def header(self) -> None:
-        if self.page_no() > 1:
-            self.set_font("Helvetica", size=7)
-            self.cell(0, 5, self._head, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-            self.ln(2)
-
-    def footer(self) -> None:
-        self.set_y(-12)
-        self.set_font("Helvetica", size=7)
-        self.cell(0, 5, str(self.page_no()), align="C")
-
-    def title_line(self, text: str, size: float = 12) -> None:
-        self.set_font("Helvetica", "B", size)
-        self.multi_cell(0, _LINE + 1, _latin(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-        self.ln(1)
-
-    def paragraph(self, text: str) -> None:
-        self.set_font("Helvetica", size=9)
-        self.multi_cell(0, _LINE, _latin(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-        self.ln(1.5)
-
-    def rows(self, rows: Sequence[Sequence[str]]) -> None:
-        """Set a table: the first column to the left, the others to the right in equal widths."""
-        self.set_font("Helvetica", size=8)
-        columns = max((len(row) for row in rows), default=1)
-        width = min(32.0, self.epw * 0.6 / max(1, columns - 1))
-        first = self.epw - width * (columns - 1)
-        for row in rows:
-            for index, cell in enumerate([*row, *[""] * (columns - len(row))]):
-                room = first if index == 0 else width
-                text = _latin(cell)
-                while text and self.get_string_width(text) > room - 2:
-                    text = text[:-1]
-                last = index == columns - 1
-                self.cell(
-                    room,
-                    _LINE,
-                    text,
-                    align="L" if index == 0 else "R",
-                    new_x=XPos.LMARGIN if last else XPos.RIGHT,
-                    new_y=YPos.NEXT if last else YPos.TOP,
-                )
-        self.ln(2)
-
-
 def _write(
-    report: _Report,
+    report: Report,
     source: Mapping[str, Any],
     company: Mapping[str, Any],
     notes: Sequence[Mapping[str, Any]],
@@ -216,7 +156,7 @@ def _write(
     return pages
 
 
-def _note(report: _Report, text: str, new_page: bool) -> frozenset[int]:
+def _note(report: Report, text: str, new_page: bool) -> frozenset[int]:
     if new_page or report.get_y() > report.h * 0.6:
         report.add_page()
     first = report.page_no()
@@ -303,12 +243,6 @@ def _slots(company: Mapping[str, Any]) -> dict[str, str]:
     slots.update({f"s{number}": name for number, name in enumerate(company["segments"])})
     slots["ticker"] = "".join(word[0] for word in company["name"].split() if word[0].isalpha()).upper()
     return {**slots, "year": str(year), "prior": str(year - 1), "next": str(year + 1), "later": str(year + 9)}
-
-
-def _latin(text: str) -> str:
-    """Return `text` in the signs that the PDF's built-in fonts have."""
-    plain = text.translate(str.maketrans("\u2019\u2018\u201c\u201d\u2014\u2013\u2010\u2022", "''\"\"----"))
-    return plain.encode("latin-1", "replace").decode("latin-1")
 
 
 def main() -> None:
