@@ -28,7 +28,7 @@ from rag_core.embedding import create_embedder
 from rag_core.index import DocumentIndex
 from rag_core.lexical import LexicalIndex, terms
 from rag_core.records import Table
-from rag_core.retrieval import Retriever, relevance
+from rag_core.retrieval import Retriever, as_a_whole, relevance
 from rag_core.splitting import split_document
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -215,6 +215,12 @@ def test_words_decide_between_tables_of_figures() -> None:
 def test_meaning_is_heard_where_a_question_was_spelt_out() -> None:
     assert relevance(0.8, 0.5, 0.6) < relevance(0.4, 0.6, 0.6)
     assert relevance(0.8, 0.5, 0.6, spelt=True) > relevance(0.4, 0.6, 0.6, spelt=True)
+
+
+def test_a_passage_that_is_near_throughout_is_nearer_than_one_with_a_near_part() -> None:
+    assert as_a_whole([0.6, 0.5]) > as_a_whole([0.6, 0.1])
+    assert as_a_whole([0.6, 0.1]) > as_a_whole([0.4, 0.4])
+    assert as_a_whole([0.5]) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize(
