@@ -77,6 +77,10 @@ class SpanReader:
 
     def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
         """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""
+        return [spans[0] if spans else ReadSpan(0, 0, -float("inf")) for spans in self.candidates(question, texts, 1)]
+
+    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
+        """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
         self.load()
         if self._parts is None:
             raise ModelLoadError("The reader did not load; try again")
@@ -88,14 +92,14 @@ class SpanReader:
             windows += [(number, *window) for window in _windows(read, _WINDOW - len(asked) - 2)]
         end = tokenizer.encode("").ids[-1]
         pairs = [([*asked, end, *ids, end], len(asked) + 1) for _, ids, _ in windows]
-        best = [ReadSpan(0, 0, -float("inf")) for _ in texts]
+        found: list[list[ReadSpan]] = [[] for _ in texts]
         for (number, ids, offsets), states in zip(windows, encoder.states(pairs) if pairs else [], strict=True):
             scores = states.numpy() @ weight.T + bias
-            first, last, margin = _best(scores, len(asked) + 1, len(ids))
-            if margin > best[number].margin:
+            for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
-                best[number] = ReadSpan(start, stop, margin)
-        return best
+                if stop > start:
+                    found[number].append(ReadSpan(start, stop, margin))
+        return [_apart(spans)[:count] for spans in found]
 
 
 def base_digest(weights: dict[str, torch.Tensor]) -> str:
@@ -158,17 +162,32 @@ def _windows(read: Encoding, room: int) -> list[tuple[list[int], list[tuple[int,
     return [(ids[start : start + room], offsets[start : start + room]) for start in starts] if ids else []
 
 
-def _best(scores: npt.NDArray[np.float32], first: int, count: int) -> tuple[int, int, float]:
-    """Return first and last token of the best span among `count` tokens from `first` on, and its margin in nats.
+def _apart(spans: list[ReadSpan]) -> list[ReadSpan]:
+    """Return the spans best first, without those that overlap a better one: windows overlap, and so do their words."""
+    kept: list[ReadSpan] = []
+    for span in sorted(spans, key=lambda item: -item.margin):
+        if not any(span.start < other.end and other.start < span.end for other in kept):
+            kept.append(span)
+    return kept
 
-    `scores` is float32 (tokens, 2): how well each token starts and ends an answer.
+
+def _best(scores: npt.NDArray[np.float32], first: int, count: int, most: int) -> list[tuple[int, int, float]]:
+    """Return first and last token of the `most` best spans apart among `count` tokens from `first` on, with their margins.
+
+    `scores` is float32 (tokens, 2): how well each token starts and ends an answer. Margins are in nats.
     """
     starts, ends = scores[first : first + count, 0], scores[first : first + count, 1]
     table = starts[:, None] + ends[None, :]
     allowed = np.triu(np.ones_like(table, dtype=bool)) & ~np.triu(np.ones_like(table, dtype=bool), _MOST_ANSWER)
     table[~allowed] = -np.inf
-    start, end = divmod(int(table.argmax()), count)
-    return start, end, float(table[start, end] - scores[0].sum())
+    nothing, found = float(scores[0].sum()), []
+    for _ in range(most):
+        start, end = divmod(int(table.argmax()), count)
+        if not np.isfinite(table[start, end]):
+            break
+        found.append((start, end, float(table[start, end]) - nothing))
+        table[: end + 1, start:] = -np.inf
+    return found
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:

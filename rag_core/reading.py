@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag_core.doubts import Doubts, doubts_about
 from rag_core.evidence import Evidence, find_evidence
+from rag_core.kinds import whole_quantity
 from rag_core.nearness import WordNearness
 from rag_core.orders import asks_about_orders, gives_orders
 from rag_core.questions import Asked
@@ -21,6 +23,8 @@ __all__ = ["Reading", "read"]
 
 # Passages that are read closely, each in about 0.05 s on a core.
 _MOST_HITS = 4
+# Spans of each that are weighed.
+_MOST_SPANS = 6
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Reading:
     end: int
     margin: float
     sentences: tuple[Evidence, ...]
+    doubts: Doubts = Doubts()
 
     @property
     def text(self) -> str:
@@ -45,15 +50,20 @@ class Reading:
 def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Reading | None:
     """Return what answers `asked` best, None where there is nothing to read. Raises ModelError."""
     shown = hits[:_MOST_HITS]
-    spans = reader.read(asked.text, [_readable(asked, hit) for hit in shown])
-    marked = [(span, hit) for span, hit in zip(spans, shown, strict=True) if span.end > span.start]
-    if not marked:
+    found = reader.candidates(asked.text, [_readable(asked, hit) for hit in shown], _MOST_SPANS)
+    weighed = [
+        (span.margin - doubts.total, span.margin, hit, hit.start + span.start, hit.start + span.end, doubts)
+        for spans, hit in zip(found, shown, strict=True)
+        for span in spans
+        for doubts in [doubts_about(asked, hit, hit.start + span.start, hit.start + span.end)]
+    ]
+    if not weighed:
         return None
-    best, hit = max(marked, key=lambda pair: pair[0].margin)
-    start, end = hit.start + best.start, hit.start + best.end
+    _, margin, hit, start, end, doubts = max(weighed, key=lambda item: item[0])
+    end = whole_quantity(asked, hit.document.text, start, end)
     sentences = find_evidence(asked, hits, wording, (hit, start, end))
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
-    return None if holding is None else Reading(holding, start, end, best.margin, tuple(sentences))
+    return None if holding is None else Reading(holding, start, end, margin, tuple(sentences), doubts)
 
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:

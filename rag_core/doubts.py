@@ -1,0 +1,130 @@
+"""What speaks against a span as the answer, though it reads like one: its kind, its year, a qualifier it stands under.
+
+"Who is the chair?" is not answered by "deputy chair R. Pike", nor "What was revenue in 2021?" by the cell under 2020.
+Each doubt is told apart, so that another span may be preferred, and the decision to answer may weigh what is left.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rag_core.kinds import is_of_kind
+from rag_core.questions import Asked
+from rag_core.records import Hit
+from rag_core.sentences import content_terms, sentence_spans, terms, years
+from rag_core.tablecells import figure_years, table_at
+
+__all__ = ["Doubts", "doubts_about"]
+
+# In nats, beside the reader's margin.
+_WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _QUALIFIED, _ACQUIRED = 5.0, 8.0, 2.5, 5.0, 2.0
+# Words before a role or a figure that make it another one.
+_QUALIFIERS = frozenset(
+    terms(
+        "vice deputy former ex acting outgoing retiring retired assistant associate proposed designate elect interim "
+        "honorary parent"
+    )
+)
+_ACQUISITION = re.compile(
+    r"\b(?:acquir\w+|bought|takeovers?|joint ventures?|associates?|subsidiar\w+|rivals?|competitors?|predecessors?)\b",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(r"\b(?:the (?:group|company|firm|bank|fund|business)|we|our|it|its|they|their)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"[;:]|,? (?:and|but|while|whereas) (?=(?:the|its|his|her|a|an|in|on) )|, (?:compared|against|up|down)\b")
+_PART = re.compile(r"[;,()]|\b(?:compared (?:with|to)|against|versus|up from|down from|from)\b")
+_WORD = re.compile(r"[^\W_]+(?:[-’'][^\W_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """`kind`, `year` and `qualifier` in nats, 0 where nothing speaks against the span.
+
+    `qualified` is the role or thing that the span belongs to instead ("Deputy chair"), or nothing.
+    """
+
+    kind: float = 0.0
+    year: float = 0.0
+    qualifier: float = 0.0
+    qualified: str = ""
+
+    @property
+    def total(self) -> float:
+        """All together, to be taken from the reader's margin."""
+        return self.kind + self.year + self.qualifier
+
+
+def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
+    """Return what speaks against the characters [start, end) of the document of `hit`."""
+    text = hit.document.text
+    low, high = _sentence(hit, start, end)
+    kind = 0.0 if is_of_kind(asked, text[start:end]) else _WRONG_KIND
+    clause = _clause(text, start, end, low, high)
+    qualified = _nearest_qualified(asked, text, start, end, *clause)
+    qualifier = _QUALIFIED if qualified else _ACQUIRED if _is_of_another(asked, text[slice(*clause)]) else 0.0
+    return Doubts(kind, _year(asked, hit, start, end, low, high), qualifier, qualified)
+
+
+def _sentence(hit: Hit, start: int, end: int) -> tuple[int, int]:
+    for low, high in sentence_spans(hit.document.text, hit.start, hit.end):
+        if low <= start < high:
+            return low, max(high, end)
+    return start, end
+
+
+def _year(asked: Asked, hit: Hit, start: int, end: int, low: int, high: int) -> float:
+    """Return the doubt that the span is of another year than those asked for."""
+    wanted = set(asked.years)
+    if not wanted:
+        return 0.0
+    document = hit.document
+    if table_at(document, start) is not None:
+        above = figure_years(document, low, high)
+        named = [above[term] for term in terms(document.text[start:end]) if term in above]
+        return _WRONG_COLUMN if named and not any(wanted & found for found in named) else 0.0
+    told = _years_of(document.text, start, end, low, high)
+    return _OTHER_YEAR if told and not told & wanted else 0.0
+
+
+def _years_of(text: str, start: int, end: int, low: int, high: int) -> set[str]:
+    """Return the years that a sentence gives for one span: those of its own part, else the last before it, or the next."""
+    cuts = [low, *(match.start() for match in _PART.finditer(text, low, high)), high]
+    first = max(cut for cut in cuts if cut <= start)
+    last = min((cut for cut in cuts if cut >= end), default=high)
+    own = years(text[first:last])
+    if own:
+        return set(own)
+    before, after = years(text[low:start]), years(text[end:high])
+    return {before[-1]} if before else {after[0]} if after else set()
+
+
+def _clause(text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
+    cuts = [low, *(match.start() for match in _CLAUSE.finditer(text, low, high)), high]
+    return max(cut for cut in cuts if cut <= start), min((cut for cut in cuts if cut >= end), default=high)
+
+
+def _is_of_another(asked: Asked, clause: str) -> bool:
+    """Tell whether a question about the whole company finds a clause about one that was bought, or that competes."""
+    told, whole = _ACQUISITION.search(clause), _WHOLE.search(asked.text)
+    return told is not None and whole is not None and _ACQUISITION.search(asked.text) is None
+
+
+def _nearest_qualified(asked: Asked, text: str, start: int, end: int, first: int, last: int) -> str:
+    """Return the nearest of the question's words in the clause with the qualifier before it, nothing where there is none."""
+    wanted = set(asked.terms)
+    known = wanted | set(content_terms(asked.text))
+    before: frozenset[str] = frozenset()
+    nearest, qualified, opened = last - first + 1, "", first
+    for match in _WORD.finditer(text, first, last):
+        own = frozenset(terms(match.group()))
+        if own & wanted and not start <= match.start() < end:
+            distance = start - match.end() if match.end() <= start else match.start() - end
+            if distance < nearest:
+                nearest = distance
+                qualified = text[opened : match.end()] if (own | before) & _QUALIFIERS - known else ""
+        # "former finance director": what qualifies the first word qualifies the next.
+        carried = before & _QUALIFIERS if own & wanted else frozenset()
+        if not carried:
+            opened = match.start()
+        before = own | carried
+    return qualified
