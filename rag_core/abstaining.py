@@ -38,6 +38,8 @@ _THRESHOLD = 0.5
 MEASURES = tuple(_WEIGHTS)
 # In nats; beyond, the reader is as sure as it gets.
 _LEAST_MARGIN, _MOST_MARGIN = -20.0, 12.0
+# What is missing where the words that answer best are of another kind.
+_FORMS = {"count": "a number", "amount": "an amount", "percentage": "a percentage", "measure": "a figure", "name": "a name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
         return Decision(0.0, f"{' and '.join(absent)} {_do(absent)} not occur in the passages")
     if reading.doubts.qualified:
         return Decision(0.0, f"the passages speak only of: {reading.doubts.qualified}")
+    if reading.doubts.kind and asked.kind in _FORMS:
+        return Decision(0.0, f"no passage gives {_FORMS[asked.kind]} for this")
     found = measures(asked, reading)
     total = _BIAS + sum(weight * value for weight, value in zip(_WEIGHTS.values(), found, strict=True))
     probability = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))

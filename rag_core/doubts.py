@@ -15,10 +15,10 @@ from rag_core.records import Hit
 from rag_core.sentences import content_terms, sentence_spans, terms, years
 from rag_core.tablecells import figure_years, table_at
 
-__all__ = ["Doubts", "doubts_about"]
+__all__ = ["Doubts", "doubts_about", "sentence_of"]
 
 # In nats, beside the reader's margin.
-_WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _QUALIFIED, _ACQUIRED = 5.0, 8.0, 2.5, 5.0, 2.0
+_WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED, _ACQUIRED = 5.0, 8.0, 3.5, 1.5, 5.0, 2.0
 # Words before a role or a figure that make it another one.
 _QUALIFIERS = frozenset(
     terms(
@@ -57,7 +57,7 @@ class Doubts:
 def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     """Return what speaks against the characters [start, end) of the document of `hit`."""
     text = hit.document.text
-    low, high = _sentence(hit, start, end)
+    low, high = sentence_of(hit, start, end)
     kind = 0.0 if is_of_kind(asked, text[start:end]) else _WRONG_KIND
     clause = _clause(text, start, end, low, high)
     qualified = _nearest_qualified(asked, text, start, end, *clause)
@@ -65,7 +65,8 @@ def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     return Doubts(kind, _year(asked, hit, start, end, low, high), qualifier, qualified)
 
 
-def _sentence(hit: Hit, start: int, end: int) -> tuple[int, int]:
+def sentence_of(hit: Hit, start: int, end: int) -> tuple[int, int]:
+    """Return the span of the sentence or row that holds [start, end), drawn out where that runs over its end."""
     for low, high in sentence_spans(hit.document.text, hit.start, hit.end):
         if low <= start < high:
             return low, max(high, end)
@@ -83,18 +84,21 @@ def _year(asked: Asked, hit: Hit, start: int, end: int, low: int, high: int) -> 
         named = [above[term] for term in terms(document.text[start:end]) if term in above]
         return _WRONG_COLUMN if named and not any(wanted & found for found in named) else 0.0
     told = _years_of(document.text, start, end, low, high)
-    return _OTHER_YEAR if told and not told & wanted else 0.0
+    return 0.0 if told & wanted else _OTHER_YEAR if told else _NO_YEAR
 
 
 def _years_of(text: str, start: int, end: int, low: int, high: int) -> set[str]:
-    """Return the years that a sentence gives for one span: those of its own part, else the last before it, or the next."""
+    """Return the years that a sentence gives for one span: those of its own part, else the last before it, or the next.
+
+    What follows behind a semicolon is told of something else.
+    """
     cuts = [low, *(match.start() for match in _PART.finditer(text, low, high)), high]
     first = max(cut for cut in cuts if cut <= start)
     last = min((cut for cut in cuts if cut >= end), default=high)
     own = years(text[first:last])
     if own:
         return set(own)
-    before, after = years(text[low:start]), years(text[end:high])
+    before, after = years(text[low:start]), years(text[end:high].partition(";")[0])
     return {before[-1]} if before else {after[0]} if after else set()
 
 

@@ -29,6 +29,10 @@ _ONLY_DATE = re.compile(
     rf"(?:on |in |at |the |of |early |late |mid-?)*(?:{_CALENDAR}|\d{{1,4}}(?:st|nd|rd|th)?|[\s,])+", re.IGNORECASE
 )
 _YEAR_ALONE = re.compile(r"(?:in |since |from |by )?(?:1[5-9]|20)\d\d")
+_TIME = re.compile(rf"(?:\w+ )?(?:\d+|{_NUMBER_WORD}) (?:years?|months?|weeks?|days?|hours?)", re.IGNORECASE)
+_UNIT_ALONE = re.compile(
+    r"(?:\(?in )?(?:[$€£¥]|US ?\$|[A-Z]{3})?\s?(?:'?000s?|m|mn|bn|k|thousands?|millions?|billions?)?\)?", re.IGNORECASE
+)
 _NUMERIC_KINDS = frozenset(("count", "amount", "percentage", "measure"))
 _EVENT = 3
 
@@ -40,7 +44,8 @@ _UNIT = re.compile(
     r"\s?(?:%|per ?cent\b)|\s(?:thousand|million|billion|trillion)\b|"
     r"\s(?:basis points?|times|euros?|dollars?|pounds?|francs?|crowns?|pesos?|yen|pence|cents?|tonnes?|tons?|kilograms?|"
     r"ounces?|barrels?|litres?|metres?|meters?|kilometres?|kilometers?|miles?|hectares?|acres?|degrees?|megawatts?|"
-    r"gigawatts?|years?|months?|weeks?|(?:business |calendar |trading |working )?days?|hours?|minutes?|seconds?)\b",
+    r"gigawatts?|years?|months?|weeks?|(?:business |calendar |trading |working )?days?|hours?|minutes?|seconds?|"
+    r"(?:square|cubic) (?:feet|metres|meters|miles|kilometres))\b",
     re.IGNORECASE,
 )
 _SCALE = re.compile(r"\s(?:thousand|million|billion|trillion)\b", re.IGNORECASE)
@@ -48,6 +53,9 @@ _SCALE = re.compile(r"\s(?:thousand|million|billion|trillion)\b", re.IGNORECASE)
 
 def is_of_kind(asked: Asked, text: str) -> bool:
     """Return whether `text` can be what `asked` wants; True where its kind says little about the form."""
+    if "|" in text or "\n" in text.strip() or _UNIT_ALONE.fullmatch(text.strip()):
+        # Cells side by side, or what a table counts in.
+        return False
     content = content_terms(text)
     if content and " or " not in asked.text and set(content) <= set(content_terms(asked.text)):
         # The question's own words tell it nothing.
@@ -56,6 +64,8 @@ def is_of_kind(asked: Asked, text: str) -> bool:
         return False
     if asked.kind == "count":
         return not (_CURRENCY.search(text) or _PERCENT.search(text) or _dated(text))
+    if asked.kind == "amount" and _TIME.fullmatch(text.strip()):
+        return False
     if asked.kind == "percentage":
         return not (_CURRENCY.search(text) and not _PERCENT.search(text))
     if asked.kind in ("name", "place"):

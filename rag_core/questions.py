@@ -104,7 +104,8 @@ def _kind(question: str, words: list[str], at: int) -> tuple[AnswerKind, str, fr
     noun, direct = _head(following)
     if direct and noun in _TIMES:
         return "date", noun, frozenset((noun,))
-    found = _of_noun(noun, direct, words)
+    # "What interest does the loan bear?" asks for a rate, unlike "what was the interest?".
+    found = "percentage" if direct and noun == "interest" else _of_noun(noun, direct, words)
     if found == "thing" and not direct and len(following) <= 5 and first in ("is", "are") and "of" not in following:
         return "definition", "", frozenset()
     if "why" in words or noun in _REASONS:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag_core.doubts import Doubts, doubts_about
+from rag_core.doubts import Doubts, doubts_about, sentence_of
 from rag_core.evidence import Evidence, find_evidence
-from rag_core.kinds import whole_quantity
 from rag_core.nearness import WordNearness
 from rag_core.orders import asks_about_orders, gives_orders
 from rag_core.questions import Asked
 from rag_core.reader import SpanReader
 from rag_core.records import Hit
 from rag_core.sentences import sentence_spans
+from rag_core.widening import whole_answer
 
 __all__ = ["Reading", "read"]
 
@@ -60,7 +60,7 @@ def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanR
     if not weighed:
         return None
     _, margin, hit, start, end, doubts = max(weighed, key=lambda item: item[0])
-    end = whole_quantity(asked, hit.document.text, start, end)
+    start, end = whole_answer(asked, hit.document.text, start, end, *sentence_of(hit, start, end))
     sentences = find_evidence(asked, hits, wording, (hit, start, end))
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
     return None if holding is None else Reading(holding, start, end, margin, tuple(sentences), doubts)
