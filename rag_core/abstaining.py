@@ -39,7 +39,13 @@ MEASURES = tuple(_WEIGHTS)
 # In nats; beyond, the reader is as sure as it gets.
 _LEAST_MARGIN, _MOST_MARGIN = -20.0, 12.0
 # What is missing where the words that answer best are of another kind.
-_FORMS = {"count": "a number", "amount": "an amount", "percentage": "a percentage", "measure": "a figure", "name": "a name"}
+_FORMS = {
+    "count": "a number",
+    "amount": "an amount",
+    "percentage": "a percentage",
+    "measure": "a figure",
+    "name": "a name",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rag_core.errors import ModelLoadError
 from rag_core.extracting import Extraction, extract
 from rag_core.generation import GenerationDelta, TextGenerator
 from rag_core.nearness import WordNearness
-from rag_core.policy import ModelPolicy, policy_for
+from rag_core.policy import ModelPolicy, policy_for, small_talk
 from rag_core.prompting import Prompt, build_prompt
 from rag_core.reader import SpanReader
 from rag_core.records import (
@@ -99,6 +99,7 @@ def stream_answer(
 ) -> Iterator[AnswerEvent]:
     """Yield the events of one answer. `started` is `time.perf_counter()` at the question. Raises ModelError, QuestionError.
 
+    A greeting is answered with what the assistant does; it claims nothing and needs no source.
     Where no hit reaches the policy's minimum score, the answer is NOT_FOUND and the model is not called. Neither is it
     where the question asks for a figure that code can compute from cited cells, nor, under a policy that extracts and
     with `wording` and `reader`, where it asks for something that can be looked up: that is read out of the passages, or
@@ -108,6 +109,9 @@ def stream_answer(
     policy = policy_for(generator.name, config.generation)
     prompt: Prompt | None = None
     extraction: Extraction | None = None
+    reply = small_talk(question)
+    if reply:
+        query, hits, extraction = question, (), Extraction(reply)
     computation = compute(query, hits) if hits and not _nothing_relevant(hits, policy) else None
     if computation is None and hits and policy.extracts and wording is not None and reader is not None:
         extraction = _extracted(query, hits, wording, reader)

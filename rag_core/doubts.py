@@ -31,7 +31,9 @@ _ACQUISITION = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"\b(?:the (?:group|company|firm|bank|fund|business)|we|our|it|its|they|their)\b", re.IGNORECASE)
-_CLAUSE = re.compile(r"[;:]|,? (?:and|but|while|whereas) (?=(?:the|its|his|her|a|an|in|on) )|, (?:compared|against|up|down)\b")
+_CLAUSE = re.compile(
+    r"[;:]|,? (?:and|but|while|whereas) (?=(?:the|its|his|her|a|an|in|on) )|, (?:compared|against|up|down)\b"
+)
 _PART = re.compile(r"[;,()]|\b(?:compared (?:with|to)|against|versus|up from|down from|from)\b")
 _WORD = re.compile(r"[^\W_]+(?:[-’'][^\W_]+)*")
 

@@ -37,9 +37,7 @@ _NUMERIC_KINDS = frozenset(("count", "amount", "percentage", "measure"))
 _EVENT = 3
 
 # What may follow a figure as part of it.
-_RANGE = re.compile(
-    rf"(?:\s?[-–]\s?|\s(?:to|or)\s)(?:[$€£]?\d[\d.,]*%?|{_NUMBER_WORD}\b)(?!\s*\|)", re.IGNORECASE
-)
+_RANGE = re.compile(rf"(?:\s?[-–]\s?|\s(?:to|or)\s)(?:[$€£]?\d[\d.,]*%?|{_NUMBER_WORD}\b)(?!\s*\|)", re.IGNORECASE)
 _UNIT = re.compile(
     r"\s?(?:%|per ?cent\b)|\s(?:thousand|million|billion|trillion)\b|"
     r"\s(?:basis points?|times|euros?|dollars?|pounds?|francs?|crowns?|pesos?|yen|pence|cents?|tonnes?|tons?|kilograms?|"
@@ -80,7 +78,10 @@ def is_of_kind(asked: Asked, text: str) -> bool:
 
 
 def _dated(text: str) -> bool:
-    return _YEAR_ALONE.fullmatch(text.strip()) is not None or re.search(rf"\b{_CALENDAR}\b(?<!may)", text, re.I) is not None
+    return (
+        _YEAR_ALONE.fullmatch(text.strip()) is not None
+        or re.search(rf"\b{_CALENDAR}\b(?<!may)", text, re.I) is not None
+    )
 
 
 def whole_quantity(asked: Asked, text: str, start: int, end: int) -> int:

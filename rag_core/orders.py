@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from rag_core.order_signs import shows_signs
 from rag_core.sentences import sentence_spans
 
 __all__ = ["asks_about_orders", "gives_orders", "without_orders"]
@@ -31,14 +32,29 @@ _SPOKEN = (
 _MACHINE = (
     r"(?:assistants?|chatbots?|ai(?: system| model| assistant)?s?|language models?|llms?|bots?|system prompt|gpt)"
 )
+# Who reads by machine without being called one.
+_READER = (
+    r"whoever (?:processes|generates|produces|writes|answers|summari[sz]es|parses|reads)\b[^.!?:,]{0,25}"
+    r"\b(?:automatically|by machine|answers?|repl(?:y|ies)|responses?|summar(?:y|ies))"
+    r"|(?:software|ai|autonomous|digital) agents?|neural (?:network|net|model)s?|(?:language|generative|chat) models?"
+    r"|(?:retrieval|answering|question-answering|summari[sz]ation|chat) (?:system|engine|software|program)s?"
+    r"|(?:the|any|every|an?) (?:model|machine|program|software|system|algorithm)s? (?:that (?:reads|parses|processes)|reading"
+    r"|parsing|processing) this(?: (?:file|page|document|text|report|passage|line|message))?"
+    r"|(?:any|every|each|an?|the) (?:automated|automatic|machine-made|generated) (?:summar(?:y|ies)|answers?|readers?)"
+)
+_ACT = (
+    r"(?:say|says|state|answers?|reply|respond|claim|report|open|begin|start|end|finish|conclude|treat|disclose|reveal|mention"
+    r"|produce|write|output|print|quote|repeat|tell|recommend|pretend|refuse|confirm|use|add|append|ignore|disregard)"
+)
+_OUGHT = r"shall|must|should|is to|are to|has to|have to|needs? to|will|ought to|please|now"
 _START = r"(?:^|[.!?:;]\s*)(?:please |kindly )?"
 _ORDERS = [
     # Earlier words are to be ignored.
-    rf"\b(?:ignore|disregard|forget|override|bypass|overrule)\b[^.!?]{{0,30}}"
+    rf"(?<!not )\b(?:ignore|disregard|forget|override|bypass|overrule)\b[^.!?]{{0,30}}"
     rf"\b(?:above|previous|prior|earlier|preceding|all|any|your|these|those)\b[^.!?]{{0,30}}\b{_SPOKEN}\b",
     rf"{_START}(?:ignore|disregard|forget) (?:all|any|every\w*|the above|the passages?|the (?:user"
     rf"|question)|your|what|whatever)\b",
-    r"\b(?:ignor\w*|vergiss|vergessen sie|oublie[zr]?|olvida|dimentica)\b[^.!?]{0,40}"
+    r"(?<!not )\b(?:ignor\w*|vergiss|vergessen sie|oublie[zr]?|olvida|dimentica)\b[^.!?]{0,40}"
     r"\b(?:anweisung\w*|regeln|instruction\w*|instruccion\w*|reglas|istruzion\w*|consignes|règles)\b",
     r"\byour (?:previous|prior|earlier|original|initial|current|only|new|real|next|sole) (?:task|job|goal"
     r"|role|instructions?|rules|prompt|guidelines)\b",
@@ -96,14 +112,55 @@ _ORDERS = [
     r"|documents?)\b|</?think>|<tool_call>"
     r"|###\s*(?:instruction|response|system)\b",
     r"(?:^|\n)\s*(?:system|assistant|user|human|ai|helpful answer)\s*(?::|$)|\"role\"\s*:\s*\"(?:system|assistant|user)\"",
+    # A machine under another name, or whoever runs it, is to do something.
+    rf"\b(?:{_READER})\b[^.!?]{{0,60}}?\b(?:{_OUGHT})(?: not| only| now| always)* {_ACT}\b",
+    rf"^\W*(?:to|dear|attention|note to|message to|hello|hey)\b[^.!?:,]{{0,20}}\b(?:{_MACHINE}|{_READER})\b[^.!?:,]{{0,30}}[:,]",
+    rf"\b{_MACHINE}\b[^.!?]{{0,20}}\b(?:readers?|reading|processing|parsing|summari[sz]ing|answering)\b"
+    rf"[^.!?]{{0,40}}?(?::|\b(?:{_OUGHT}) {_ACT}\b)",
+    rf"\b(?:{_MACHINE}|your)(?:'s|s')? (?:answer|reply|response|output|summary)s? (?:{_OUGHT})(?: only)? "
+    r"(?:begin|consist|contain|open|start|end|include|say|mention|be (?:only|exactly|exclusively|just))\b",
+    # What was said before is to be dropped, in other words.
+    rf"{_START}(?:now |simply |just )?(?:drop|abandon|scrap|discard|set aside|put aside|leave aside|throw away|skip)\b"
+    r"[^.!?]{0,20}\b(?:your (?:task|rules|role|instructions|guidelines|prompt)|everything|whatever|anything"
+    r"|the (?:question|query|task|prompt))\b",
+    r"\b(?:everything|anything|whatever|all) (?:that )?you (?:were|have been) (?:told|taught|instructed|programmed)\b",
+    r"\byou (?:will|shall|must|should|may|can)(?: now)? (?:drop|ignore|forget|abandon|discard)\b[^.!?]{0,12}\byour "
+    r"\b(?:rules|guidelines|instructions|persona|restrictions|prompt)\b",
+    rf"\byour role (?:has changed|is now|changes)\b|\byou are no longer (?:(?:an? )?{_MACHINE}|bound by)\b",
+    rf"\babove\b[^.!?]{{0,15}}\b(?:is|are) (?:void|false|wrong|outdated|cancell?ed|fake)\b[^.!?]{{0,15}}\b{_ACT}\b",
+    # What every question is to be met with, and how it is to be said.
+    r"\b(?:every|each|all|any) (?:questions?|quer(?:y|ies)|prompts?|requests?)\b[^.!?]{0,40}\b(?:receives?|gets?|is met with"
+    r"|are met with|is answered (?:by|with)|are answered (?:by|with)|earns?) (?:the|this|only|one|a single)?"
+    r" ?(?:same |one |single )?(?:answers?|responses?|reply|word|phrase)\b",
+    rf"\b(?:whatever|no matter|regardless of|irrespective of) (?:the|what the|which) (?:query|question|prompt)\b"
+    rf"[^.!?]{{0,60}}\b(?:{_ACT}|{_OUGHT})\b",
+    r"\b(?:henceforth|hereafter|from (?:here|now|this point|this line|this moment)(?: on(?:wards?)?| forth)?),?\b[^.!?]{0,25}"
+    r"\b(?:you (?:are|will|must|shall|only)|respond|reply|speak|talk|every (?:question|query|answer|reply))\b",
+    r"\b(?:when|while|before|after) (?:you (?:are )?)?(?:produc|generat|writ|compos|draft|formulat|giv)(?:e|ing)\b[^.!?]{0,12}"
+    r"\b(?:answers?|repl(?:y|ies)|responses?|outputs?)\b[^.!?]{0,25}\b(?:documents?|files?|pages?|texts?|users?|question|query)\b",
+    rf"{_START}(?:respond|reply|answer|speak|talk)(?: only)? (?:in (?:french|german|spanish|italian|latin|chinese|rhymes?|verse"
+    r"|capitals|riddles)|like an?)\b|\b(?:talk|speak|answer|reply) like an?\b[^.!?]{0,20}$",
+    r"\b(?:hide|conceal|withhold|keep)\b[^.!?]{0,40}\bfrom (?:the (?:person who asks|one who asks|user|human|asker)"
+    r"|whoever asks)\b",
+    r"\b(?:the user|the person who asks|whoever asks|the asker) (?:would rather|wants? to|prefers? to) "
+    r"(?:hear|see|be told|read)\b"
+    r"|\b(?:the person who asks|whoever asks|the asker)\b[^.!?]{0,10}\bnot (?:know|learn|be told)\b",
+    r"\bgreet the (?:user|reader)\b|\bdo as i (?:say|tell)\b",
     # Words of prompts.
     r"\b(?:passages?|context|documents?) (?:ends?|stops?) here\b"
     r"|^\W*end of (?:the )?(?:context|document|passages?|prompt|input)\W*$",
     r"\b(?:based on|using|from) (?:only )?(?:the |these )?(?:passages?|context|pieces of context) (?:above|below)\b"
     r"|\banswer the question in one sentence\b",
 ]
-# A verb of speaking before a word in capitals or in quotes.
+# A verb of speaking, or of ending, before a word in capitals or in quotes.
 _SHOUTED = re.compile(
+    r"(?:^|[.!?:;,]\s*|\b[Aa]nd |\b[Tt]hen )(?:[Cc]onclude|[Ff]inish|[Ee]nd|[Cc]lose|[Bb]egin|[Ss]tart|[Oo]pen)"
+    r"(?: it| them)? with "
+    r"(?:the (?:single )?(?:word|token|phrase|string) )?[\"“']?[A-Z][A-Z0-9_-]{3,}"
+    r"|\b(?:[Pp]roduce|[Ee]mit|[Ii]nsert|[Aa]dd|[Ww]rite|[Tt]ype|[Mm]ention|[Uu]se) (?:only )?the (?:single )?"
+    r"(?:word|token|phrase|string) [\"“']?[A-Z][A-Z0-9_-]{3,}"
+    r"|(?:^|[.!?:;,]\s*|\b[Aa]nd |\b[Tt]hen |\bso )(?:[Ww]rite|[Mm]ention|[Ee]mit|[Tt]ype|[Aa]dd) [A-Z][A-Z0-9_-]{3,}"
+    r"(?= (?:alone|only|and stop|to (?:each|every|your)|instead|in (?:its|their) place))|"
     r"(?:^|[.!?:;,]\s*|\b[Aa]nd |\b[Tt]hen |\b[Yy]ou )(?:only |just )?(?:[Ss]ay|SAY|[Aa]nswer|ANSWER"
     r"|[Rr]eply|REPLY|[Rr]espond)"
     r"(?: only| just| with| the words?)*:?\s+(?:[\"“'][^\"”']{1,40}[\"”']|[A-Z][A-Z0-9_-]{3,})(?=\s*(?:$"
@@ -112,6 +169,7 @@ _SHOUTED = re.compile(
 )
 _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in _ORDERS), re.IGNORECASE | re.MULTILINE)
 _PIECE = re.compile(r"\S(?:[^\n]*?[.!?](?=\s|$)|[^\n]*)")
+_TURNED = re.compile("[\u202e\u202b\u2067]([^\u202c\u2069\n]*)[\u202c\u2069]?")
 # One of these must stand in a sentence before the patterns are tried: most sentences hold none.
 _HINT = re.compile(
     r"ignor|disregard|forget|overrid|bypass|overrul|assistant|chatbot|\bai\b|language model|\bllm|\bbot|prompt|\bgpt|"
@@ -119,6 +177,9 @@ _HINT = re.compile(
     r"|output|print|repeat|"
     r"decode|summari|role-?play|reveal|append|upload|quote|[|｜\[<]|###|\"role\"|system|vergiss|vergessen"
     r"|oublie|olvida|dimentica|"
+    r"automat|whoever|agents?\b|neural|model|henceforth|hereafter|from (?:here|now|this)|quer(?:y|ies)|aside|scrap|abandon|"
+    r"discard|drop|everything|whatever|void|outdated|false|greet|do as i|conceal|hide|withhold|talk|speak|asks|"
+    r"conclude|finish|token|"
     r"instead|include the|show|list|send|display|stop here|do anything now|debug mode|user|human|passage|context|end of",
     re.IGNORECASE,
 )
@@ -167,6 +228,10 @@ def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 def _matches(text: str) -> bool:
     if not text.isascii():
+        # What is shown from right to left is read in that order, too.
+        text = _TURNED.sub(lambda turned: turned[1][::-1], text)
         text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != "Cf")
         text = text.translate(_ALIKE)
-    return _HINT.search(text) is not None and (_PATTERN.search(text) or _SHOUTED.search(text)) is not None
+    if _HINT.search(text) and (_PATTERN.search(text) or _SHOUTED.search(text)):
+        return True
+    return shows_signs(text)

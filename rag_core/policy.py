@@ -6,11 +6,29 @@ A 7B model is given whole passages, the conversation, and the rules.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from rag_core.config import GenerationConfig
 
-__all__ = ["LARGE", "SMALL", "ModelPolicy", "policy_for"]
+__all__ = ["LARGE", "SMALL", "ModelPolicy", "policy_for", "small_talk"]
+
+_GREETING = re.compile(
+    r"(?:(?:oh|ok(?:ay)?|great|perfect|well)[ ,]+)?(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings)"
+    r"(?: there| all| everyone)?(?:[ ,]+how are you(?: doing)?(?: today)?)?|how are you(?: doing)?(?: today)?"
+)
+_THANKS = re.compile(
+    r"(?:(?:ok(?:ay)?|great|perfect|super)[ ,]+)?(?:thanks?(?: you)?(?: (?:very|so) much| a lot)?|cheers|much appreciated)"
+    r"(?: for (?:your|the) help)?|(?:good)?bye(?: bye)?"
+)
+_ABILITIES = re.compile(
+    r"(?:(?:hi|hello|hey)[ ,]+)?(?:what (?:can|do) you do|what (?:can|could) i ask(?: you)?|how can you help(?: me)?|"
+    r"how do (?:you|i use you) work|who are you|what are you|help)(?: for me)?"
+)
+_WHAT_I_DO = (
+    "I answer questions about the documents you add, and show the exact passage behind each claim. "
+    "Ask for a figure, a name, a date, a definition or a change between two years."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +96,11 @@ def policy_for(model_name: str, config: GenerationConfig) -> ModelPolicy:
     if config.passages:
         policy = replace(policy, passages=config.passages)
     return policy
+
+
+def small_talk(question: str) -> str:
+    """Return the reply to a greeting, to thanks, or to a question about the assistant itself; nothing for all else."""
+    said = question.strip(" .!?,").lower()
+    if _THANKS.fullmatch(said):
+        return "You are welcome."
+    return _WHAT_I_DO if _GREETING.fullmatch(said) or _ABILITIES.fullmatch(said) else ""

@@ -7,7 +7,7 @@ the answer rests on and is judged by.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rag_core.doubts import Doubts, doubts_about, sentence_of
 from rag_core.evidence import Evidence, find_evidence
@@ -39,7 +39,7 @@ class Reading:
     end: int
     margin: float
     sentences: tuple[Evidence, ...]
-    doubts: Doubts = Doubts()
+    doubts: Doubts = field(default_factory=Doubts)
 
     @property
     def text(self) -> str:

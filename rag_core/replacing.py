@@ -50,7 +50,10 @@ _WORD = re.compile(r"[^\W_]+(?:[.,'’&-][^\W_]+)*")
 
 def helping_terms(asked: Asked) -> frozenset[str]:
     """Return the terms of the question that help to ask, the noun after "what" or "which" among them."""
-    head = {asked.head} if asked.head and re.search(rf"\b(?:what|which) (?:\w+ )?{re.escape(asked.head[:4])}", asked.text, re.I) else set()
+    asks = asked.head and re.search(
+        rf"\b(?:what|which) (?:\w+ )?{re.escape(asked.head[:4])}", asked.text, re.IGNORECASE
+    )
+    head = {asked.head} if asks else set()
     return (_HELPING | head) & frozenset(asked.terms)
 
 
@@ -76,7 +79,9 @@ def modifier_replaced(asked: Asked, evidence: Evidence, start: int, end: int) ->
         for place, word in enumerate(evidence.words):
             if word.term == noun and word.text.isalpha():
                 others = _around(evidence.words, place)
-                if any(_modifies(other, known) and not (behind and start <= other.start < end) for other, behind in others):
+                if any(
+                    _modifies(other, known) and not (behind and start <= other.start < end) for other, behind in others
+                ):
                     return True
     return False
 
@@ -126,4 +131,9 @@ def _around(words: tuple[Word, ...], place: int) -> Iterator[tuple[Word, bool]]:
 
 
 def _modifies(word: Word, known: set[str]) -> bool:
-    return bool(word.term) and word.term not in known and word.text.lower() not in STOP_WORDS and not word.term[0].isdigit()
+    return (
+        bool(word.term)
+        and word.term not in known
+        and word.text.lower() not in STOP_WORDS
+        and not word.term[0].isdigit()
+    )

@@ -31,7 +31,7 @@ _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
 # What a clause that goes on begins with.
 _GOES_ON = re.compile(r",? (?:and|or|of|in|on|for|with|to|as|than|by|at|from|between|under|over|that|through|into)\b")
 _CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
-_REGION = re.compile(r"(?:, [A-Z][\w.’'-]*(?: [A-Z][\w.’'-]*)*)+")
+_REGION = re.compile(r"(?:, [A-Z](?:[\w.’'-]*\w)?(?: [A-Z](?:[\w.’'-]*\w)?)*)+")
 
 
 def asks_for_several(asked: Asked) -> bool:

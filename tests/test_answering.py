@@ -3,11 +3,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import pytest
 from conftest import ScriptedGenerator, make_document, make_hit
 
 from rag_core import Answer, CitationsEvent, DoneEvent, Hit, Message, RagConfig, TextEvent
 from rag_core.answering import CLOSEST, NOT_FOUND, stream_answer
 from rag_core.citing import verify
+from rag_core.policy import small_talk
 
 TEXT = "The loan of EUR 50 million matures in June 2027. The dividend was not increased."
 
@@ -123,3 +125,20 @@ def test_a_small_model_is_shown_the_resolved_question_instead() -> None:
     generator = ScriptedGenerator("In 2022 it was 5.", name="SmolLM2-135M-Instruct")
     run(generator, [make_hit(make_document(TEXT))], "and in 2022?", "What was revenue in 2022?")
     assert generator.calls[0][-1].content.endswith("What was revenue in 2022?")
+
+
+@pytest.mark.parametrize("words", ["hello", "Hi there!", "Thanks a lot.", "OK, thank you!", "What can you do?"])
+def test_small_talk_is_answered_without_sources_and_is_no_abstention(words: str) -> None:
+    generator = ScriptedGenerator("never said")
+    answer = answer_of(run(generator, [make_hit(make_document(TEXT))], words))
+    assert answer.text
+    assert not answer.abstained
+    assert (answer.citations, answer.sentences, answer.reason) == ((), (), "")
+    assert generator.calls == []
+
+
+@pytest.mark.parametrize(
+    "question", ["Thanks. When does the loan mature?", "Who are you lending to?", "What is a bye?"]
+)
+def test_a_question_behind_a_greeting_is_a_question(question: str) -> None:
+    assert not small_talk(question)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from conftest import make_document, make_hit
+
+from rag_core.doubts import Doubts, doubts_about
+from rag_core.questions import analyse
+from rag_core.records import Table
+
+BOARD = (
+    "Deputy chair Rosa Pike led the committee that chose the auditor, and the board is chaired by Edmund Vale. "
+    "The group has 6,240 employees. In May it acquired Kestrel Signs, a maker of shop fittings with 58 employees."
+)
+TABLE = "Inventories:\n | 2019 | 2018\nRaw materials | 222 | 191\n"
+
+
+def doubts(question: str, words: str, text: str = BOARD) -> Doubts:
+    start = text.index(words)
+    table = text.find(" | ")
+    head = text.find("\n", table) + 1
+    tables = (Table(table, len(text), table, head),) if table > 0 else ()
+    document = make_document(text, tables=tables)
+    return doubts_about(analyse(question), make_hit(document), start, start + len(words))
+
+
+def test_a_deputy_is_doubted_where_the_chair_is_asked_for() -> None:
+    found = doubts("Who is the chair of the board?", "Rosa Pike")
+    assert found.qualifier > 0
+    assert found.qualified == "Deputy chair"
+    assert doubts("Who is the chair of the board?", "Edmund Vale").total == 0
+    assert doubts("Who is the deputy chair?", "Rosa Pike").total == 0
+
+
+def test_an_acquired_company_is_doubted_where_the_group_is_asked_for() -> None:
+    assert doubts("How many employees does the group have?", "58").qualifier > 0
+    assert doubts("How many employees does the group have?", "6,240").total == 0
+    assert doubts("How many employees did the company that was acquired have?", "58").total == 0
+
+
+def test_a_cell_belongs_to_the_year_above_it() -> None:
+    assert doubts("What were raw materials in 2018?", "222", TABLE).year > 0
+    assert doubts("What were raw materials in 2018?", "191", TABLE).year == 0
+    assert doubts("What were raw materials?", "222", TABLE).year == 0
+
+
+def test_a_figure_belongs_to_the_year_of_its_part_of_the_sentence() -> None:
+    text = "The funding level is now 103%; in 2018 it had been 96%. Sales were 64 (2017: 71)."
+    question = "What was the funding level in 2018?"
+    assert doubts(question, "96%", text).year < doubts(question, "103%", text).year
+    assert doubts("What were sales in 2017?", "71", text).year == 0
+    assert doubts("What were sales in 2018?", "71", text).year > 0

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from rag_core.questions import analyse
+from rag_core.widening import asks_for_several, whole_answer
+
+
+def whole(question: str, text: str, marked: str) -> str:
+    start = text.index(marked)
+    low, high = whole_answer(analyse(question), text, start, start + len(marked), 0, len(text))
+    return text[low:high]
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "marked", "expected"),
+    [
+        ("Which countries does it sell to?", "It sells to Ghana, India and Peru.", "Ghana", "Ghana, India and Peru"),
+        (
+            "What are the three divisions?",
+            "It has three: coatings, glue and water.",
+            "water",
+            "coatings, glue and water",
+        ),
+        ("Which cities are served?", "It flies to Oslo, Bergen, Tromso.", "Oslo", "Oslo, Bergen, Tromso"),
+        ("Where is the head office?", "It is in San Diego, California.", "San Diego", "San Diego, California"),
+        (
+            "Why did costs rise?",
+            "They rose because of higher wages and of freight.",
+            "higher wages",
+            "higher wages and of freight",
+        ),
+    ],
+)
+def test_what_belongs_to_the_answer_is_added(question: str, text: str, marked: str, expected: str) -> None:
+    assert whole(question, text, marked) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "marked"),
+    [
+        ("Which bank leads it?", "Orrin Bank, which lends much, leads it.", "Orrin Bank"),
+        ("Which airlines fly there?", "Bluewing and Sarda Air, and most of it is freight.", "Bluewing and Sarda Air"),
+        ("Who founded it?", "Anna Holm, Piet Blom and others invested.", "Anna Holm"),
+    ],
+)
+def test_what_does_not_belong_is_left_alone(question: str, text: str, marked: str) -> None:
+    assert whole(question, text, marked) == marked
+
+
+def test_figures_are_never_several() -> None:
+    assert not asks_for_several(analyse("What were total sales?"))
+    assert asks_for_several(analyse("What does the fee consist of?"))
