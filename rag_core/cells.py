@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag_core.arithmetic.figures import Figure, find_figures
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Match, gather
 from rag_core.arithmetic.periods import Period, find_periods, without_periods
@@ -35,31 +36,60 @@ _FILLERS = re.compile(
     r"how (?:much|many|high|large|big|low|great)|reported|recorded|amount(?:ed)? to)\b",
     re.IGNORECASE,
 )
+# Questions for periods, by what is given for them or by a limit that the figures pass.
+_PERIODS = re.compile(
+    r"^\W*(?:in |for |during |as of |at )?(?:which|what)(?: of the)? (?:fiscal |financial )?(?:years?|periods?|quarters?)\b"
+    r"(?P<rest>.*)",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(
+    r"\b(?P<than>less|lower|smaller|fewer|below|under|more|greater|higher|larger|above|over|exceed\w*)(?: than)?\s*"
+    r"(?P<limit>[$€£]?\d.*)",
+    re.IGNORECASE,
+)
+_LESS = ("less", "lower", "smaller", "fewer", "below", "under")
+_GIVEN = re.compile(
+    r"\b(?:provided|calculated|presented|recorded|reported|disclosed|given|shown|measured"
+    r"|listed|available|included)(?: for| in)?\b",
+    re.IGNORECASE,
+)
 _SCALES = {3: "thousand", 6: "million", 9: "billion"}
 
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Cells of one row or column that answer, in the order of the periods asked for. `score` in [0, 1] says how well it fits."""
+    """Cells of one row or column that answer, in the order of the periods asked for. `score` in [0, 1] says how well it fits.
+
+    `periods` says that their periods answer, not their figures.
+    """
 
     series: Series
     points: tuple[Point, ...]
     score: float
+    periods: bool = False
 
     @property
     def text(self) -> str:
-        """The figures as printed, each with the currency, the scale and the percent sign that the table gives them."""
+        """The figures as printed, each with the currency, the scale and the percent sign that the table gives them.
+
+        Where the periods are asked for, these.
+        """
+        if self.periods:
+            return _joined([str(point.period) for point in self.points])
         return " and ".join(_shown(self.series, point) for point in self.points)
 
 
 def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
     """Return the cells that `asked` names, or None."""
-    if asked.kind not in _KINDS:
+    periodic = _PERIODS.search(asked.text)
+    if asked.kind not in _KINDS and periodic is None:
         return None
     hits = hits[:_MOST_HITS]
     series = [item for grid in read_grids(hits) for item in table_series(grid)]
     if not series:
         return None
+    if periodic is not None:
+        return _look_up_periods(periodic["rest"], series, hits)
     named = words(_FILLERS.sub(" ", without_periods(asked.text)))
     periods = tuple(period for period, _, _ in find_periods(asked.text))[:_MOST_PERIODS]
     if not named:
@@ -80,6 +110,39 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
         if [point.figure.value for point in others] != [point.figure.value for point in points]:
             return None
     return LookUp(best.series, points, best.score)
+
+
+def _look_up_periods(rest: str, series: Sequence[Series], hits: Sequence[Hit]) -> LookUp | None:
+    """Return the cells whose periods a question asks for: all of a row that is given, or those beyond a limit."""
+    limit = _LIMIT.search(rest)
+    if limit is None and _GIVEN.search(rest) is None:
+        return None
+    figures = find_figures(limit["limit"]) if limit else []
+    if limit and not figures:
+        return None
+    named = words(_FILLERS.sub(" ", without_periods(_GIVEN.sub(" ", rest[: limit.start()] if limit else rest))))
+    matches = gather(series, hits).ranked(Subject(rest, named, ()), _LEAST_SCORE) if named else []
+    # Rows of one table share its periods, so that all that is given needs no more than the table.
+    if not matches or (limit and len(matches) > 1 and matches[1].score >= matches[0].score - MARGIN):
+        return None
+    best = matches[0]
+    points = sorted((point for point in best.series.points if point.period), key=lambda point: point.column)
+    if limit:
+        less = limit["than"].lower().startswith(_LESS)
+        points = [point for point in points if _beyond(best.series, point, figures[0][0], less=less)]
+    told = {str(point.period): point for point in reversed(points)}
+    return LookUp(best.series, tuple(reversed(told.values())), best.score, periods=True) if told else None
+
+
+def _beyond(series: Series, point: Point, limit: Figure, *, less: bool) -> bool:
+    """Tell whether a cell is under (or over) a limit; one without a scale of its own is in the table's."""
+    scale = (point.figure.scale or series.unit.scale) - (limit.scale or point.figure.scale or series.unit.scale)
+    value = abs(point.figure.value).scaleb(scale)
+    return value < abs(limit.value) if less else value > abs(limit.value)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def _points(match: Match, periods: Sequence[Period]) -> tuple[Point, ...]:

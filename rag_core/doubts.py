@@ -121,16 +121,21 @@ def _nearest_qualified(asked: Asked, text: str, start: int, end: int, first: int
     known = wanted | set(content_terms(asked.text))
     before: frozenset[str] = frozenset()
     nearest, qualified, opened = last - first + 1, "", first
+    plain: set[str] = set()
     for match in _WORD.finditer(text, first, last):
         own = frozenset(terms(match.group()))
         if own & wanted and not start <= match.start() < end:
+            named = text[opened : match.end()] if (own | before) & _QUALIFIERS - known else ""
+            plain |= set() if named else own & wanted
             distance = start - match.end() if match.end() <= start else match.start() - end
             if distance < nearest:
                 nearest = distance
-                qualified = text[opened : match.end()] if (own | before) & _QUALIFIERS - known else ""
+                qualified = named
         # "former finance director": what qualifies the first word qualifies the next.
         carried = before & _QUALIFIERS if own & wanted else frozenset()
         if not carried:
             opened = match.start()
         before = own | carried
-    return qualified
+    # The cells of a row are no clause: "vice-chair | audit (chair)" is of a chair, too.
+    row = " | " in text[first:last]
+    return "" if row and set(terms(qualified)) & plain else qualified

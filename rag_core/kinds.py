@@ -51,7 +51,7 @@ _SCALE = re.compile(r"\s(?:thousand|million|billion|trillion)\b", re.IGNORECASE)
 
 def is_of_kind(asked: Asked, text: str) -> bool:
     """Return whether `text` can be what `asked` wants; True where its kind says little about the form."""
-    if "|" in text or "\n" in text.strip() or _UNIT_ALONE.fullmatch(text.strip()):
+    if "|" in text or _UNIT_ALONE.fullmatch(text.strip()):
         # Cells side by side, or what a table counts in.
         return False
     content = content_terms(text)

@@ -50,7 +50,7 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _ASKING = frozenset("what which who whom whose when where why how".split())
-_GLUE = frozenset("of in at on for to from by with a an the and or is was are were did does do has have had".split())
+_GLUE = frozenset("per of in at on for to from by with a an the and or is was are were did does do has have had".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,9 @@ def _kind(question: str, words: list[str], at: int) -> tuple[AnswerKind, str, fr
     noun, direct = _head(following)
     if direct and noun in _TIMES:
         return "date", noun, frozenset((noun,))
+    if following[-1:] == ["for"] and first in ("is", "are", "was", "were"):
+        # "What is swing pricing for?" asks what it is good for.
+        return "thing", noun, frozenset()
     # "What interest does the loan bear?" asks for a rate, unlike "what was the interest?".
     found = "percentage" if direct and noun == "interest" else _of_noun(noun, direct, words)
     if found == "thing" and not direct and len(following) <= 5 and first in ("is", "are") and "of" not in following:
@@ -151,7 +154,7 @@ def _head(following: list[str]) -> tuple[str, bool]:
     verb = next((index for index, word in enumerate(following) if word in _VERBS), len(following))
     if verb:
         phrase = following[:verb]
-        of = next((index for index, word in enumerate(phrase) if word in ("of", "in", "for", "at")), len(phrase))
+        of = next((index for index, word in enumerate(phrase) if word in ("of", "in", "for", "at", "per")), len(phrase))
         noun = phrase[of - 1] if of else ""
         if of == len(phrase) and verb == len(following) and len(phrase) > 2:
             noun = phrase[0]

@@ -6,6 +6,7 @@ import re
 
 from rag_core.kinds import whole_quantity
 from rag_core.questions import Asked
+from rag_core.sentences import terms
 
 __all__ = ["asks_for_several", "whole_answer"]
 
@@ -31,6 +32,7 @@ _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
 # What a clause that goes on begins with.
 _GOES_ON = re.compile(r",? (?:and|or|of|in|on|for|with|to|as|than|by|at|from|between|under|over|that|through|into)\b")
 _CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
+_WORD_BEHIND = re.compile(r" [\w-]+")
 _REGION = re.compile(r"(?:, [A-Z](?:[\w.’'-]*\w)?(?: [A-Z](?:[\w.’'-]*\w)?)*)+")
 
 
@@ -43,6 +45,10 @@ def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: 
     """Return [start, end) of `text` drawn out to all that belongs to it, within its sentence [low, high)."""
     if _NUMBERS_ONLY.fullmatch(text, start, end) or asked.kind in _FIGURES:
         return start, whole_quantity(asked, text, start, end)
+    noun = _WORD_BEHIND.match(text, end, high)
+    if noun and asked.head and asked.head in terms(noun.group()) and not noun.group().endswith("ed"):
+        # "Which dance ...?": the waggle dance.
+        end = noun.end()
     if asked.kind == "place":
         region = _REGION.match(text, end, high)
         end = region.end() if region and not asks_for_several(asked) else end
