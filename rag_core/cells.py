@@ -7,12 +7,12 @@ row fits well, several fit as well and differ, or the period is not there, nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag_core.arithmetic.figures import Figure, find_figures
 from rag_core.arithmetic.grids import read_grids
-from rag_core.arithmetic.matching import MARGIN, Match, gather
+from rag_core.arithmetic.matching import MARGIN, Match, Pool, gather
 from rag_core.arithmetic.periods import Period, find_periods, without_periods
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Point, Series, table_series
@@ -20,7 +20,7 @@ from rag_core.arithmetic.wording import words
 from rag_core.questions import AnswerKind, Asked
 from rag_core.records import Hit
 
-__all__ = ["LookUp", "look_up"]
+__all__ = ["LookUp", "look_up", "look_up_several"]
 
 _MOST_HITS = 8
 _MOST_PERIODS = 4
@@ -36,6 +36,9 @@ _FILLERS = re.compile(
     r"how (?:much|many|high|large|big|low|great)|reported|recorded|amount(?:ed)? to)\b",
     re.IGNORECASE,
 )
+_RESPECTIVE = re.compile(r"\brespective(?:ly)?\b", re.IGNORECASE)
+# Words of one of several line items.
+_LONGEST_NAME = 4
 # Questions for periods, by what is given for them or by a limit that the figures pass.
 _PERIODS = re.compile(
     r"^\W*(?:in |for |during |as of |at )?(?:which|what)(?: of the)? (?:fiscal |financial )?(?:years?|periods?|quarters?)\b"
@@ -90,12 +93,45 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
         return None
     if periodic is not None:
         return _look_up_periods(periodic["rest"], series, hits)
-    named = words(_FILLERS.sub(" ", without_periods(asked.text)))
-    periods = tuple(period for period, _, _ in find_periods(asked.text))[:_MOST_PERIODS]
+    return _look_up_row(asked.text, gather(series, hits))
+
+
+def look_up_several(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
+    """Return the cells of each of the line items that `asked` names side by side, () where not all are found.
+
+    "The respective sales of the northern and the southern division": each part of the list is looked up with the rest of
+    the question, and of all ways to part it the one counts under which the worse of both fits best.
+    """
+    if _RESPECTIVE.search(asked.text) is None:
+        return ()
+    hits = hits[:_MOST_HITS]
+    series = [item for grid in read_grids(hits) for item in table_series(grid)]
+    pool = gather(series, hits) if series else None
+    best: tuple[LookUp, ...] = ()
+    for ways in _parted(_RESPECTIVE.sub(" ", asked.text)) if pool else ():
+        found = tuple(cells for way in ways if (cells := _look_up_row(way, pool)) is not None) if pool else ()
+        rows = {(cells.series.table, cells.points[0].row_start, cells.points[0].start) for cells in found}
+        if len(found) == len(ways) == len(rows) and len({cells.series.table for cells in found}) == 1:
+            best = max(best, found, key=lambda cells: min((item.score for item in cells), default=0.0))
+    return best
+
+
+def _parted(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the question about the one and about the other of two things joined by "and", however long their names."""
+    said = text.strip(" ?.").split()
+    for place in (number for number, word in enumerate(said) if word.lower() == "and" and 0 < number < len(said) - 1):
+        for before in range(1, min(_LONGEST_NAME, place) + 1):
+            for behind in range(1, min(_LONGEST_NAME, len(said) - 1 - place) + 1):
+                start, end = said[: place - before], said[place + 1 + behind :]
+                yield " ".join([*said[:place], *end]), " ".join([*start, *said[place + 1 :]])
+
+
+def _look_up_row(text: str, pool: Pool) -> LookUp | None:
+    named = words(_FILLERS.sub(" ", without_periods(text)))
+    periods = tuple(period for period, _, _ in find_periods(text))[:_MOST_PERIODS]
     if not named:
         return None
-    pool = gather(series, hits)
-    matches = pool.ranked(Subject(asked.text, named, periods), _LEAST_SCORE)
+    matches = pool.ranked(Subject(text, named, periods), _LEAST_SCORE)
     found = [(match, points) for match in matches if (points := _points(match, periods))]
     # A dash says that this row has nothing there, which answers only where no other row that fits has a figure.
     found = [pair for pair in found if not all(point.figure.nothing for point in pair[1])]

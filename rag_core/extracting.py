@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_core.abstaining import decide
-from rag_core.cells import LookUp, look_up
+from rag_core.cells import LookUp, look_up, look_up_several
 from rag_core.evidence import Evidence
 from rag_core.explaining import choose_sentences, wants_sentences
 from rag_core.nearness import WordNearness
@@ -44,8 +44,9 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     if asked.open_ended:
         return None
     cells = look_up(asked, hits)
-    if cells is not None:
-        return _looked_up(cells)
+    several = (cells,) if cells is not None else look_up_several(asked, hits)
+    if several:
+        return _looked_up(several)
     reading = read(asked, hits, wording, reader)
     decision = decide(asked, reading, hits)
     if reading is None or not decision.answers:
@@ -73,12 +74,13 @@ def _quoted(found: Sequence[Evidence]) -> Extraction:
     return Extraction(text, tuple(citations), tuple(sentences))
 
 
-def _looked_up(cells: LookUp) -> Extraction:
+def _looked_up(several: Sequence[LookUp]) -> Extraction:
     """Return the figures and, as their sources, the rows that they stand in."""
-    document, text = cells.series.document, cells.text
-    rows = dict.fromkeys((point.row_start, point.row_end) for point in cells.points)
+    document, text = several[0].series.document, " and ".join(cells.text for cells in several)
+    rows = {(point.row_start, point.row_end): cells.score for cells in several for point in cells.points}
     citations = tuple(
-        _citation(number, document, start, end, cells.score) for number, (start, end) in enumerate(rows, start=1)
+        _citation(number, document, start, end, score)
+        for number, ((start, end), score) in enumerate(rows.items(), start=1)
     )
     numbers = tuple(citation.number for citation in citations)
     return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))

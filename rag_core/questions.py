@@ -50,7 +50,9 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _ASKING = frozenset("what which who whom whose when where why how".split())
-_GLUE = frozenset("per of in at on for to from by with a an the and or is was are were did does do has have had".split())
+_GLUE = frozenset(
+    "per of in at on for to from by with a an the and or is was are were did does do has have had".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
