@@ -2,10 +2,10 @@
 
 `python -m bench.quality [--data DIR] [--model ID] [--sets NAME...] [--limit N] [--out bench/results]`. Sets:
 `alone` and `all` are the questions of DIR (`corpus.jsonl`, `queries.jsonl`), each put to its own document alone, or to
-all of them in one index; `reading` is DIR's or the bundled `reading.jsonl` of one-paragraph documents; `samples` the
-questions on `sample_files`; `feedback` the app's thumbs (`--feedback FILE --documents DIR`). What the marks mean is
-told in `rag_core.evaluation`. Prints a table a set, writes JSON and a picture. Results are kept a question at a time:
-a run that was cut off goes on, and the plain recipe, which is slow, is asked once. Times are over the questions that all
+all of them in one index; `reading` is DIR's or the bundled `reading.jsonl` of one-paragraph documents,
+`finance` the same on company reports; `samples` the questions on `sample_files`; `feedback` the app's thumbs
+(`--feedback FILE --documents DIR`). What the marks mean is told in `rag_core.evaluation`. Prints
+a table a set, writes JSON and a picture. Results are kept a question at a time: a run that was cut off goes on, and the plain recipe, which is slow, is asked once. Times are over the questions that all
 answered in this very run; `--fresh` asks everything again.
 """
 
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with corpus.jsonl and queries.jsonl, or with reading.jsonl")
     parser.add_argument("--model", help="generator of both: a Hub id or a folder (default: the embedded SmolLM2)")
     parser.add_argument(
-        "--sets", nargs="+", default=[], metavar="NAME", help="alone, all, reading, samples (default: all)"
+        "--sets", nargs="+", default=[], metavar="NAME", help="alone, all, reading, finance, samples (default: all)"
     )
     parser.add_argument("--feedback", type=Path, metavar="FILE", help="thumbs that the app stored")
     parser.add_argument(

@@ -49,6 +49,13 @@ _LONG = re.compile(
     r"\b(?:list|explain|describe|summar\w+|in detail|discuss|compare|elaborate|outline|everything|all (?:the )?\w+s)\b",
     re.IGNORECASE,
 )
+# "What did it consist of?", "what was the rise due to?": words tell it, no figure does.
+_EXPLAINED = re.compile(
+    r"^what (?:is|are|was|were|do|does|did|has|have|could|would|will|may|might|can)\b.*"
+    r"\b(?:consists? of|comprised? of|compris\w+|represents?|includes?|included in|driven by|due to|"
+    r"attribut\w+ to|caused by|composed of|made up of|reflects?|stand for)\b"
+    r"|^what (?:resulted in|resulted from|led to|drove|caused|impacted|affected|could result)\b"
+)
 _ASKING = frozenset("what which who whom whose when where why how".split())
 _GLUE = frozenset(
     "per of in at on for to from by with a an the and or is was are were did does do has have had".split()
@@ -103,6 +110,8 @@ def _kind(question: str, words: list[str], at: int) -> tuple[AnswerKind, str, fr
     }  # fmt: skip
     if asking in simple:
         return simple[asking], "", frozenset()
+    if _EXPLAINED.search(" ".join(words[at:])):
+        return "reason", "", frozenset()
     noun, direct = _head(following)
     if direct and noun in _TIMES:
         return "date", noun, frozenset((noun,))

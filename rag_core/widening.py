@@ -33,6 +33,11 @@ _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
 _GOES_ON = re.compile(r",? (?:and|or|of|in|on|for|with|to|as|than|by|at|from|between|under|over|that|through|into)\b")
 _CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
 _WORD_BEHIND = re.compile(r" [\w-]+")
+# A figure that is a bound or an estimate is not given as an exact one.
+_ABOUT = re.compile(
+    r"\b(?:about|around|approximately|roughly|nearly|almost|over|under|more than|less than|at least|at most|up to|some) $",
+    re.IGNORECASE,
+)
 _REGION = re.compile(r"(?:, [A-Z](?:[\w.’'-]*\w)?(?: [A-Z](?:[\w.’'-]*\w)?)*)+")
 
 
@@ -44,6 +49,9 @@ def asks_for_several(asked: Asked) -> bool:
 def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
     """Return [start, end) of `text` drawn out to all that belongs to it, within its sentence [low, high)."""
     if _NUMBERS_ONLY.fullmatch(text, start, end) or asked.kind in _FIGURES:
+        said = _ABOUT.search(text, low, start)
+        # "Over how many years?" has the word already.
+        start = said.start() if said and said.group().strip().lower() not in asked.text.lower().split() else start
         return start, whole_quantity(asked, text, start, end)
     noun = _WORD_BEHIND.match(text, end, high)
     if noun and asked.head and asked.head in terms(noun.group()) and not noun.group().endswith("ed"):

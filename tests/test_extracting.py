@@ -141,3 +141,57 @@ def test_cells_are_given_by_period_with_the_unit_of_the_table(models: tuple[Word
 )
 def test_no_cell_is_given_for_another_period_row_or_kind(question: str) -> None:
     assert look_up(analyse(question), [make_hit(make_document(TABLE))]) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "periods"),
+    [
+        ("In which years are raw materials provided?", "2019 and 2018"),
+        ("In which year were raw materials less than 200 thousand?", "2018"),
+        ("In which year did work in process exceed 2,500?", "2018"),
+    ],
+)
+def test_years_are_given_by_what_stands_under_them(question: str, periods: str) -> None:
+    found = look_up(analyse(question), [make_hit(make_document(TABLE))])
+    assert found is not None
+    assert found.text == periods
+
+
+def test_no_year_is_given_where_no_figure_passes_the_limit() -> None:
+    question = "In which year were raw materials less than 100 thousand?"
+    assert look_up(analyse(question), [make_hit(make_document(TABLE))]) is None
+
+
+def test_line_items_named_side_by_side_are_looked_up_each(models: tuple[WordNearness, SpanReader]) -> None:
+    found = asked("What are the respective raw materials and finished goods in 2019?", models, TABLE)
+    assert found.text == "$222 thousand and 668 thousand"
+    assert [citation.quote.split(" |")[0] for citation in found.citations] == ["Raw materials", "Finished goods"]
+    assert all(verify(citation) for citation in found.citations)
+
+
+BOARD = (
+    "The board met nine times. Deputy chair Rosa Pike led the committee that chose the auditor. "
+    "In May the group acquired Kestrel Signs, a maker of shop fittings with 58 employees."
+)
+
+
+def test_a_deputy_is_not_given_for_the_chair(models: tuple[WordNearness, SpanReader]) -> None:
+    found = asked("Who is the chair of the board?", models, BOARD)
+    assert found.text == ""
+    assert found.reason == "the passages speak only of: Deputy chair"
+    told = f"{BOARD} The board is chaired by Edmund Vale."
+    assert asked("Who is the chair of the board?", models, told).text == "Edmund Vale"
+
+
+def test_the_employees_of_the_group_come_before_those_of_a_company_it_bought(
+    models: tuple[WordNearness, SpanReader],
+) -> None:
+    told = f"{BOARD} The group has 6,240 employees."
+    assert asked("How many employees does the group have?", models, told).text == "6,240"
+
+
+def test_a_number_is_not_answered_with_a_sum_of_money(models: tuple[WordNearness, SpanReader]) -> None:
+    found = asked(
+        "How many claims were paid after the storm?", models, "It paid claims of $412 million after the storm."
+    )
+    assert (found.text, found.reason) == ("", "no passage gives a number for this")

@@ -20,6 +20,11 @@ from rag_core.questions import analyse
         ("How long is the lease?", "duration"),
         ("Why did margins fall?", "reason"),
         ("What is liquidity risk?", "definition"),
+        ("What was the rise in costs due to?", "reason"),
+        ("What do purchase obligations represent?", "reason"),
+        ("What interest does the loan bear?", "percentage"),
+        ("What dividend per share was paid?", "amount"),
+        ("What is swing pricing for?", "thing"),
         ("Did revenue rise?", "yes_no"),
     ],
 )
