@@ -1,12 +1,12 @@
 """How right the answers are: ours against the plain recipe, the same questions and the same model in one run.
 
-`python -m bench.quality [--data DIR] [--model ID] [--sets NAME...] [--limit N] [--out bench/results]`. Sets:
-`alone` and `all` are the questions of DIR (`corpus.jsonl`, `queries.jsonl`), each put to its own document alone, or to
-all of them in one index; `reading` is DIR's or the bundled `reading.jsonl` of one-paragraph documents,
-`finance` the same on company reports; `samples` the questions on `sample_files`; `feedback` the app's thumbs
-(`--feedback FILE --documents DIR`). What the marks mean is told in `rag_core.evaluation`. Prints
-a table a set, writes JSON and a picture. Results are kept a question at a time: a run that was cut off goes on, and the plain recipe, which is slow, is asked once. Times are over the questions that all
-answered in this very run; `--fresh` asks everything again.
+`python -m bench.quality [--data DIR] [--model ID] [--sets NAME...] [--limit N] [--out bench/results]`. Sets: `alone`
+and `all` are the questions of DIR (`corpus.jsonl`, `queries.jsonl`), each put to its own document alone, or to all of
+them in one index; `reading` is DIR's or the bundled `reading.jsonl` of one-paragraph documents, `finance` the same on
+company reports; `samples` the questions on `sample_files`; `feedback` the app's thumbs (`--feedback FILE --documents
+DIR`). What the marks mean is told in `rag_core.evaluation`. Prints a table a set, writes JSON and a picture. Results
+are kept a question at a time: a run that was cut off goes on, and the plain recipe, which is slow, is asked once.
+Times are over the questions that all answered in this very run; `--fresh` asks everything again.
 """
 
 from __future__ import annotations
