@@ -10,6 +10,7 @@ from rag_core.cells import LookUp, look_up, look_up_several
 from rag_core.evidence import Evidence
 from rag_core.explaining import choose_sentences, wants_sentences
 from rag_core.nearness import WordNearness
+from rag_core.orders import stated
 from rag_core.questions import analyse
 from rag_core.reader import SpanReader
 from rag_core.reading import Reading, read
@@ -55,9 +56,11 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
 
 
 def _told(reading: Reading, probability: float) -> Extraction:
-    """Return the words and, as their source, the whole sentence that they stand in."""
+    """Return the words and, as their source, the whole sentence that they stand in, less orders that hang on it."""
     evidence, text = reading.evidence, reading.text
-    citation = _citation(1, evidence.hit.document, evidence.start, evidence.end, probability)
+    document = evidence.hit.document
+    start, end = stated(document.text, evidence.start, evidence.end, reading.start, reading.end)
+    citation = _citation(1, document, start, end, probability)
     return Extraction(text, (citation,), (AnswerSentence(0, len(text), text, (1,)),))
 
 
@@ -65,12 +68,14 @@ def _quoted(found: Sequence[Evidence]) -> Extraction:
     """Return whole sentences, each its own source."""
     text, citations, sentences = "", [], []
     for number, item in enumerate(found, start=1):
-        citation = _citation(number, item.hit.document, item.start, item.end, item.near_coverage)
+        document = item.hit.document
+        start, end = stated(document.text, item.start, item.end, item.start, item.start + 1)
+        citation = _citation(number, document, start, end, item.near_coverage)
         citations.append(citation)
         told = " ".join(citation.quote.split())
-        start = len(text) + 1 if text else 0
+        opening = len(text) + 1 if text else 0
         text = f"{text} {told}" if text else told
-        sentences.append(AnswerSentence(start, len(text), told, (number,)))
+        sentences.append(AnswerSentence(opening, len(text), told, (number,)))
     return Extraction(text, tuple(citations), tuple(sentences))
 
 

@@ -15,7 +15,7 @@ import unicodedata
 from rag_core.order_signs import shows_signs
 from rag_core.sentences import sentence_spans
 
-__all__ = ["asks_about_orders", "gives_orders", "without_orders"]
+__all__ = ["asks_about_orders", "gives_orders", "stated", "without_orders"]
 
 # What stands in place of sentences that were left out.
 LEFT_OUT = "[...]"
@@ -169,6 +169,8 @@ _SHOUTED = re.compile(
 )
 _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in _ORDERS), re.IGNORECASE | re.MULTILINE)
 _PIECE = re.compile(r"\S(?:[^\n]*?[.!?](?=\s|$)|[^\n]*)")
+# Words that only text written backwards has; what turned it on the page may be gone from the text.
+_BACKWARDS = re.compile(r"\b(?:eht|dna|yas|erongi|snoitcurtsni|suoiverp|rewsna|tnatsissa)\b", re.IGNORECASE)
 _TURNED = re.compile("[\u202e\u202b\u2067]([^\u202c\u2069\n]*)[\u202c\u2069]?")
 # One of these must stand in a sentence before the patterns are tried: most sentences hold none.
 _HINT = re.compile(
@@ -221,6 +223,20 @@ def without_orders(text: str) -> str:
     return "".join([*parts, text[position:]]) if parts else text
 
 
+def stated(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int]:
+    """Return the part of the sentence [start, end) of `text` around [first, last), without orders that hang on it."""
+    low, high = start, end
+    for piece_start, piece_end in _pieces(text, start, end):
+        if _matches(text[piece_start:piece_end]):
+            low = max(low, piece_end) if piece_end <= first else low
+            high = min(high, piece_start) if piece_start >= last else high
+    while low < first and text[low].isspace():
+        low += 1
+    while high > last and text[high - 1].isspace():
+        high -= 1
+    return low, high
+
+
 def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return the spans of a sentence's lines, cut at full stops too, whatever follows them."""
     return [match.span() for match in _PIECE.finditer(text, start, end)]
@@ -232,6 +248,8 @@ def _matches(text: str) -> bool:
         text = _TURNED.sub(lambda turned: turned[1][::-1], text)
         text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != "Cf")
         text = text.translate(_ALIKE)
+    if _BACKWARDS.search(text) and _matches(text[::-1]):
+        return True
     if _HINT.search(text) and (_PATTERN.search(text) or _SHOUTED.search(text)):
         return True
     return shows_signs(text)
