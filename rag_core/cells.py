@@ -158,16 +158,21 @@ def _look_up_periods(rest: str, series: Sequence[Series], hits: Sequence[Hit]) -
         return None
     named = words(_FILLERS.sub(" ", without_periods(_GIVEN.sub(" ", rest[: limit.start()] if limit else rest))))
     matches = gather(series, hits).ranked(Subject(rest, named, ()), _LEAST_SCORE) if named else []
-    # Rows of one table share its periods, so that all that is given needs no more than the table.
-    if not matches or (limit and len(matches) > 1 and matches[1].score >= matches[0].score - MARGIN):
-        return None
-    best = matches[0]
-    points = sorted((point for point in best.series.points if point.period), key=lambda point: point.column)
-    if limit:
-        less = limit["than"].lower().startswith(_LESS)
-        points = [point for point in points if _beyond(best.series, point, figures[0][0], less=less)]
-    told = {str(point.period): point for point in reversed(points)}
-    return LookUp(best.series, tuple(reversed(told.values())), best.score, periods=True) if told else None
+    found: list[LookUp] = []
+    for match in matches:
+        if match.score < matches[0].score - MARGIN:
+            break
+        points = sorted((point for point in match.series.points if point.period), key=lambda point: point.column)
+        if limit:
+            less = limit["than"].lower().startswith(_LESS)
+            points = [point for point in points if _beyond(match.series, point, figures[0][0], less=less)]
+        told = {str(point.period): point for point in reversed(points)}
+        found.append(LookUp(match.series, tuple(reversed(told.values())), match.score, periods=True))
+        if limit is None:
+            # Rows of one table share its periods, so that all that is given needs no more than the table.
+            break
+    same = len({frozenset(str(point.period) for point in cells.points) for cells in found}) == 1
+    return found[0] if same and found[0].points else None
 
 
 def _beyond(series: Series, point: Point, limit: Figure, *, less: bool) -> bool:

@@ -18,7 +18,8 @@ from rag_core.tablecells import figure_years, table_at
 __all__ = ["Doubts", "doubts_about", "sentence_of"]
 
 # In nats, beside the reader's margin.
-_WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED, _ACQUIRED = 5.0, 8.0, 3.5, 1.5, 5.0, 2.0
+_WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED = 5.0, 8.0, 3.5, 1.5, 5.0
+_ACQUIRED, _OTHER_SUBJECT = 2.0, 4.0
 # Words before a role or a figure that make it another one.
 _QUALIFIERS = frozenset(
     terms(
@@ -31,6 +32,21 @@ _ACQUISITION = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"\b(?:the (?:group|company|firm|bank|fund|business)|we|our|it|its|they|their)\b", re.IGNORECASE)
+# A name of two words and more, and what it did or had.
+_SUBJECT = re.compile(
+    r"((?!The |In |At |On |For )[A-Z][\w&’'-]+(?: (?:& )?[A-Z][\w&’'-]+)+) "
+    r"(?:had|has|have|employ\w*|was|is|reported|earned|made)\b"
+)
+# Characters of a document that say whose it is.
+_OPENING = 400
+# Things that have names, so that no figure is one.
+_NAMEABLE = re.compile(
+    r"\b(?:what|which) (?:are|were) (?:the|its|their) (?:[\w-]+ ){0,2}?(?:segments|divisions|components|countries|regions|cities|"
+    r"products|services|members|directors|currencies|factors|risks|subsidiaries|types|kinds|scopes|categories|customers|"
+    r"suppliers|competitors|banks|locations|plants|sites|officers|auditors|brands)\b",
+    re.IGNORECASE,
+)
+_FIGURE = re.compile(r"[\s\d.,()$€£¥%−–-]+")
 _CLAUSE = re.compile(
     r"[;:]|,? (?:and|but|while|whereas) (?=(?:the|its|his|her|a|an|in|on) )|, (?:compared|against|up|down)\b"
 )
@@ -60,10 +76,14 @@ def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     """Return what speaks against the characters [start, end) of the document of `hit`."""
     text = hit.document.text
     low, high = sentence_of(hit, start, end)
-    kind = 0.0 if is_of_kind(asked, text[start:end]) else _WRONG_KIND
+    fits = is_of_kind(asked, text[start:end]) and not (
+        _NAMEABLE.search(asked.text) and _FIGURE.fullmatch(text, start, end)
+    )
+    kind = 0.0 if fits else _WRONG_KIND
     clause = _clause(text, start, end, low, high)
     qualified = _nearest_qualified(asked, text, start, end, *clause)
     qualifier = _QUALIFIED if qualified else _ACQUIRED if _is_of_another(asked, text[slice(*clause)]) else 0.0
+    qualifier = max(qualifier, _OTHER_SUBJECT if _subject_is_another(asked, hit, low, start) else 0.0)
     return Doubts(kind, _year(asked, hit, start, end, low, high), qualifier, qualified)
 
 
@@ -113,6 +133,18 @@ def _is_of_another(asked: Asked, clause: str) -> bool:
     """Tell whether a question about the whole company finds a clause about one that was bought, or that competes."""
     told, whole = _ACQUISITION.search(clause), _WHOLE.search(asked.text)
     return told is not None and whole is not None and _ACQUISITION.search(asked.text) is None
+
+
+def _subject_is_another(asked: Asked, hit: Hit, low: int, start: int) -> bool:
+    """Tell whether a question about the whole company finds a sentence whose subject is a name that is not the company's.
+
+    The company's own stands in the document's name or in its first words.
+    """
+    found = _SUBJECT.match(hit.document.text, low, start)
+    if found is None or _WHOLE.search(asked.text) is None:
+        return False
+    own = set(terms(f"{hit.document.name} {hit.document.text[: min(low, _OPENING)]}")) | set(terms(asked.text))
+    return not set(terms(found[1])) & own
 
 
 def _nearest_qualified(asked: Asked, text: str, start: int, end: int, first: int, last: int) -> str:

@@ -31,9 +31,11 @@ _CLASSES = tuple(
         "increase decrease rise fall gain loss profit",
         "before after",
         "national regional local international",
-        "financial executive operating technology marketing",
     )
 )
+_ROLES = frozenset(terms("financial executive operating technology marketing"))
+# Characters before a sentence.
+_ABOVE = 160
 _HELPING = frozenset(
     terms(
         "new now today current currently latest recent recently total overall actual name kind type sort level amount "
@@ -58,10 +60,16 @@ def helping_terms(asked: Asked) -> frozenset[str]:
 
 
 def class_replaced(asked: Asked, evidence: Evidence) -> bool:
-    """Tell whether for a term that is missing another of its class stands in the sentence: August for July."""
+    """Tell whether for a term that is missing another of its class stands in the sentence: August for July.
+
+    A role often stands on the line above the name, so that what is before the sentence is looked at, too.
+    """
     there = {word.term for word in evidence.words} - set(asked.terms)
+    above = set(terms(evidence.hit.document.text[max(0, evidence.start - _ABOVE) : evidence.start])) - set(asked.terms)
     lost = [term for row, term in enumerate(asked.terms) if float(evidence.near[row]) < HELD]
-    return any(term in group and group & there for term in lost for group in _CLASSES)
+    return any(term in group and group & there for term in lost for group in _CLASSES) or any(
+        term in _ROLES and _ROLES & (there | above) for term in lost
+    )
 
 
 def modifier_replaced(asked: Asked, evidence: Evidence, start: int, end: int) -> bool:

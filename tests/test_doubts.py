@@ -48,3 +48,17 @@ def test_a_figure_belongs_to_the_year_of_its_part_of_the_sentence() -> None:
     assert doubts(question, "96%", text).year < doubts(question, "103%", text).year
     assert doubts("What were sales in 2017?", "71", text).year == 0
     assert doubts("What were sales in 2018?", "71", text).year > 0
+
+
+def test_a_figure_of_a_named_company_is_doubted_where_the_group_is_asked_for() -> None:
+    text = "Annual report of Norvellan. Kestrel Loop had 58 employees in 2023. Norvellan Systems had 640 employees."
+    question = "How many employees does the group have?"
+    assert doubts(question, "58", text).qualifier > 0
+    assert doubts(question, "640", text).total == 0
+    assert doubts("How many employees did Kestrel Loop have?", "58", text).total == 0
+
+
+def test_no_figure_is_a_segment() -> None:
+    text = "Segment result | 16,420\nSegments are Sensors and Valves"
+    assert doubts("What are the segments of the group?", "16,420", text).kind > 0
+    assert doubts("What are the segments of the group?", "Sensors and Valves", text).kind == 0

@@ -49,6 +49,14 @@ def test_another_of_a_class_and_another_name(wording: WordNearness) -> None:
     assert not name_replaced(asked, found, text.index("1964"), len(text) - 1)
 
 
+def test_another_role_on_the_line_above(wording: WordNearness) -> None:
+    text = "Ilse Voss, Chief Executive Officer\nEnschede, 8 March 2024"
+    asked = analyse("Who is the chief operating officer?")
+    found = find_evidence(asked, [make_hit(make_document(text))], wording)
+    below = next(item for item in found if item.text.startswith("Enschede"))
+    assert class_replaced(asked, below)
+
+
 def test_words_that_help_to_ask_are_told() -> None:
     assert "new" in helping_terms(analyse("How much did the new terminal cost?"))
     assert "terminal" not in helping_terms(analyse("How much did the new terminal cost?"))
