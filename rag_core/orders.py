@@ -248,8 +248,10 @@ def _matches(text: str) -> bool:
         text = _TURNED.sub(lambda turned: turned[1][::-1], text)
         text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != "Cf")
         text = text.translate(_ALIKE)
-    if _BACKWARDS.search(text) and _matches(text[::-1]):
-        return True
+    return _tells(text) or (_BACKWARDS.search(text) is not None and _tells(text[::-1]))
+
+
+def _tells(text: str) -> bool:
     if _HINT.search(text) and (_PATTERN.search(text) or _SHOUTED.search(text)):
         return True
     return shows_signs(text)
