@@ -248,10 +248,9 @@ def _matches(text: str) -> bool:
         text = _TURNED.sub(lambda turned: turned[1][::-1], text)
         text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if unicodedata.category(sign) != "Cf")
         text = text.translate(_ALIKE)
-    return _tells(text) or (_BACKWARDS.search(text) is not None and _tells(text[::-1]))
-
-
-def _tells(text: str) -> bool:
+    if len({word.lower() for word in _BACKWARDS.findall(text)}) > 1:
+        # Nothing that is to be read by people is written backwards.
+        return True
     if _HINT.search(text) and (_PATTERN.search(text) or _SHOUTED.search(text)):
         return True
     return shows_signs(text)
