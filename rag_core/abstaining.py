@@ -23,7 +23,7 @@ from rag_core.tablecells import table_at
 
 __all__ = ["MEASURES", "Decision", "decide", "measures"]
 
-# Fitted by logistic regression on 548 questions, 254 of them without an answer: half of those over paragraphs (the
+# Fitted by logistic regression on some 450 questions, 180 of them without an answer: half of those over paragraphs (the
 # reading set's first half among them), those over the sample files, half of those over excerpts of annual reports.
 _WEIGHTS = {
     "least_near": 2.3,
