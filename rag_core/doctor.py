@@ -19,7 +19,7 @@ __all__ = ["Check", "examine"]
 
 GIBIBYTE = 1024**3
 _PACKAGES = (
-    "torch transformers sentence-transformers chromadb langchain-chroma langchain-text-splitters bm25s huggingface_hub "
+    "torch transformers sentence-transformers chromadb langchain-chroma langchain-text-splitters huggingface_hub "
     "pypdfium2 python-docx openpyxl lxml gradio"
 ).split()
 _OPTIONAL = {

@@ -47,6 +47,7 @@ class DocumentIndex:
         self._keeper = _keeper(config, embedder)
         self._writing = threading.RLock()
         self._state = threading.RLock()
+        self._wording = threading.Lock()
         self._records: dict[str, Record] = {}
         self._lexical = LexicalIndex()
         self._near = VectorCache()
@@ -186,14 +187,26 @@ class DocumentIndex:
 
     def lexical(self) -> LexicalIndex:
         """Return the word index over all documents, up to date."""
+        lexical = self._lexical
+        if self._unworded():
+            # Words are read outside of `_state`: only searches that need them wait for them.
+            with self._wording:
+                for record in self._unworded():
+                    lexical.add(_passages(record), report=is_report(record))
+                    with self._state:
+                        if record.document.id in self._records:
+                            self._worded.add(record.document.id)
+                        else:
+                            lexical.remove(record.document.id)
+        return lexical
+
+    def _unworded(self) -> list[Record]:
+        """Return the documents whose words are not in the word index yet, oldest first; forget those that are gone."""
         with self._state:
             records = self._current()
             self._forget_words(self._worded - set(records))
-            for document_id in set(records) - self._worded:
-                record = records[document_id]
-                self._lexical.add(_passages(record), report=is_report(record))
-                self._worded.add(document_id)
-            return self._lexical
+            missing = [records[document_id] for document_id in records.keys() - self._worded]
+        return sorted(missing, key=lambda record: record.sequence)
 
     def close(self) -> None:
         """Give back memory and files; an index in memory is gone. May be called twice."""

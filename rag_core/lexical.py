@@ -1,8 +1,9 @@
 """Word matching: BM25 over the passages, with figures read as figures and neighbouring words as phrases.
 
-Scores come from bm25s (BM25 as in Lucene: idf = ln(1 + (N - n + 0.5) / (n + 0.5)), term frequency saturated by
-tf / (tf + k1 (1 - b + b L / L_avg)); Robertson and Zaragoza 2009, Kamphuis et al. 2020). Phrases as terms follow the
-sequential dependence model (Metzler and Croft 2005). Row labels, finance concepts and statements are terms of their
+Scores are BM25 as in Lucene: idf = ln(1 + (N - n + 0.5) / (n + 0.5)), term frequency saturated by
+tf / (tf + k1 (1 - b + b L / L_avg)) (Robertson and Zaragoza 2009, Kamphuis et al. 2020). They depend on the passages
+that are there alone, never on how they came: see `rag_core.postings`. Phrases as terms follow the sequential dependence
+model (Metzler and Croft 2005). Row labels, finance concepts and statements are terms of their
 own beside the words: see `rag_core.marks`. `bench/results/ablation.json` has what each of them brings.
 """
 
@@ -10,22 +11,18 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rag_core.marks import passage_marks, question_marks
+from rag_core.postings import ChunkKey, Postings, segment_of
 from rag_core.wording import asks_only, short_years, stem, words
 
 __all__ = ["ChunkKey", "LexicalIndex", "LexicalMatch", "terms"]
-
-# (document id, chunk number)
-ChunkKey = tuple[str, int]
 
 _K1 = 1.2
 _B = 0.75
@@ -34,8 +31,6 @@ _B = 0.75
 _PRIOR_PASSAGES = 20
 # Weight of what only says how to answer, where other words count 1.
 _ASKING = 0.5
-# Stands for the words of those passages; no text yields it.
-_FILLER = "\0"
 
 
 def terms(text: str) -> list[str]:
@@ -68,93 +63,115 @@ class LexicalMatch:
 
 
 class LexicalIndex:
-    """BM25 over passages. Thread-safe: a search works on the state that was current when it began."""
+    """BM25 over passages. Thread-safe: a search works on the state that was current when it began, and waits for none.
+
+    An addition or a removal costs time in proportion to it; now and then its thread also merges what came before.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._terms: dict[ChunkKey, list[str]] = {}
-        self._built: _Built | None = None
+        self._merging = threading.Lock()
+        self._state = _State(Postings())
 
     def add(self, passages: Iterable[tuple[ChunkKey, str]], *, report: bool = False) -> None:
-        """Add passages, or replace those of the same key. The next search builds the index anew.
+        """Add passages, or replace those of the same key; where scores are equal, what was added first comes first.
 
         `report` says that they are of a document long enough to have financial statements among other things.
         """
         made = {key: [*terms(text), *passage_marks(text, report=report)] for key, text in passages}
-        with self._lock:
-            # One string object a term, whatever the number of passages.
-            known: dict[str, str] = {}
-            self._terms.update({key: [known.setdefault(term, term) for term in found] for key, found in made.items()})
-            self._built = None
+        if made:
+            segment = segment_of(made)
+            self._change(lambda postings: postings.added(segment))
+            self._merge()
 
     def remove(self, document_id: str) -> None:
         """Forget the passages of a document."""
+        self._change(lambda postings: postings.removed(document_id))
+        self._merge()
+
+    def _change(self, changed: Callable[[Postings], Postings]) -> None:
         with self._lock:
-            self._terms = {key: found for key, found in self._terms.items() if key[0] != document_id}
-            self._built = None
+            self._state = _State(changed(self._state.postings))
+
+    def _merge(self) -> None:
+        """Merge what is due, held by no lock that a search or an addition takes; one thread at a time does it for all."""
+        while self._merging.acquire(blocking=False):
+            try:
+                before = self._state.postings
+                which = before.due()
+                if which is None:
+                    return
+                segment = before.merged(which)
+                self._change(lambda now: now.exchanged(before, which, segment))  # noqa: B023 - called at once
+            finally:
+                self._merging.release()
 
     def search(self, query: str, count: int, document_ids: Sequence[str] | None = None) -> list[LexicalMatch]:
         """Return at most `count` passages that share a term with `query`, best first."""
-        return self._current().search(query, count, None if document_ids is None else frozenset(document_ids))
+        return self._state.search(query, count, None if document_ids is None else frozenset(document_ids))
 
     def matches(self, query: str, keys: Sequence[ChunkKey]) -> dict[ChunkKey, LexicalMatch]:
         """Return how the passages `keys` match `query`; those that share no term score 0."""
-        return self._current().matches(query, keys)
-
-    def _current(self) -> _Built:
-        with self._lock:
-            if self._built is None:
-                self._built = _Built(self._terms)
-            return self._built
+        return self._state.matches(query, keys)
 
 
-class _Built:
-    """The index over one state of the passages; never changed."""
+class _State:
+    """The index over one state of the passages; never changed, but that it remembers the last question's scores."""
 
-    def __init__(self, passages: dict[ChunkKey, list[str]]) -> None:
-        import bm25s
-
-        self._keys = list(passages)
-        self._rows = {key: row for row, key in enumerate(self._keys)}
-        self._frequencies: Counter[str] = Counter()
-        for found in passages.values():
-            self._frequencies.update(set(found))
-        length = max(1, round(sum(map(len, passages.values())) / max(1, len(passages))))
-        corpus = [*passages.values(), *[[_FILLER] * length for _ in range(_PRIOR_PASSAGES)]]
-        vocabulary = {term: number for number, term in enumerate([_FILLER, *self._frequencies])}
-        numbered = [[vocabulary[term] for term in found] for found in corpus]
-        self._count = len(corpus)
-        self._bm25: Any = bm25s.BM25(method="lucene", k1=_K1, b=_B)
-        self._bm25.index((numbered, vocabulary), show_progress=False)
+    def __init__(self, postings: Postings) -> None:
+        self.postings = postings
+        self._count = postings.count + _PRIOR_PASSAGES
+        length = max(1, round(postings.length / max(1, postings.count)))
+        self._average = (postings.length + _PRIOR_PASSAGES * length) / self._count
+        self._last: tuple[str, npt.NDArray[np.float32], float] | None = None
 
     def search(self, query: str, count: int, document_ids: frozenset[str] | None) -> list[LexicalMatch]:
-        scores, most = self._scores(query)
+        """See `LexicalIndex.search`."""
+        scores, most = self._scored(query)
         if document_ids is not None:
-            scores = scores * np.array([key[0] in document_ids for key in self._keys], dtype=scores.dtype)
-        best = np.argsort(-scores, kind="stable")[:count]
-        return [self._match(int(row), scores, most) for row in best if scores[row] > 0]
+            scores = scores * self.postings.of_documents(document_ids)
+        return [self._match(place, scores, most) for place in _best(scores, count)]
 
     def matches(self, query: str, keys: Sequence[ChunkKey]) -> dict[ChunkKey, LexicalMatch]:
-        scores, most = self._scores(query)
-        return {key: self._match(self._rows[key], scores, most) for key in keys if key in self._rows}
+        """See `LexicalIndex.matches`."""
+        scores, most = self._scored(query)
+        places = [(key, self.postings.place(key)) for key in keys]
+        return {key: self._match(place, scores, most) for key, place in places if place is not None}
 
-    def _match(self, row: int, scores: npt.NDArray[np.float32], most: float) -> LexicalMatch:
-        score = float(scores[row])
-        return LexicalMatch(self._keys[row], score, score / most if most > 0 else 0.0)
+    def _match(self, place: int, scores: npt.NDArray[np.float32], most: float) -> LexicalMatch:
+        score = float(scores[place])
+        return LexicalMatch(self.postings.key(place), score, score / most if most > 0 else 0.0)
+
+    def _scored(self, query: str) -> tuple[npt.NDArray[np.float32], float]:
+        """Return `_scores`, which one question asks for twice."""
+        held = self._last
+        if held is None or held[0] != query:
+            held = self._last = (query, *self._scores(query))
+        return held[1:]
 
     def _scores(self, query: str) -> tuple[npt.NDArray[np.float32], float]:
-        """Return the BM25 score of every passage, float32 (passages,), and the bound that none can pass."""
+        """Return the BM25 score of every place of the postings, float32, and the bound that none can pass."""
         asked = {term: _ASKING if _only_asks(term) else 1.0 for term in terms(query)}
         # Marks lift a passage, but one that has none misses nothing: the bound is that of the words.
-        most = sum(weight * self._weight(term) for term, weight in asked.items())
-        asked.update(question_marks(query, self._frequencies.__contains__))
-        scores = np.zeros(len(self._keys), dtype=np.float32)
-        for weight in sorted(set(asked.values())):
-            known = [term for term, own in asked.items() if own == weight and term in self._frequencies]
-            if known:
-                scores += weight * self._bm25.get_scores(known)[: len(self._keys)]
-        return scores, most
+        weights = {term: weight * self._weight(term) for term, weight in asked.items()}
+        most = sum(weights.values())
+        marks = question_marks(query, self._known)
+        weights.update((mark, weight * self._weight(mark)) for mark, weight in marks.items())
+        return self.postings.saturated(weights, _K1, _B, self._average), most
+
+    def _known(self, term: str) -> bool:
+        return self.postings.holding(term) > 0
 
     def _weight(self, term: str) -> float:
-        holding = self._frequencies.get(term, 0)
+        holding = self.postings.holding(term)
         return math.log(1 + (self._count - holding + 0.5) / (holding + 0.5))
+
+
+def _best(scores: npt.NDArray[np.float32], count: int) -> list[int]:
+    """Return at most `count` places of scores over 0, best first; equal ones in their order."""
+    found = np.flatnonzero(scores > 0)
+    if len(found) > count > 0:
+        least = np.partition(scores[found], len(found) - count)[len(found) - count]
+        found = np.flatnonzero(scores >= least)
+    places: list[int] = found[np.argsort(-scores[found], kind="stable")][:count].tolist()
+    return places
