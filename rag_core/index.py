@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -16,19 +15,18 @@ from rag_core.embedding import Embedder, Vectors
 from rag_core.errors import DocumentNotFoundError, DocumentTooLargeError, IndexStateError
 from rag_core.keeping import FolderKeeper, Keeper, window_keys
 from rag_core.lexical import LexicalIndex
+from rag_core.narrowed import nearest_among
 from rag_core.nearby import VectorCache
-from rag_core.outline import TableHeaders
 from rag_core.records import Chunk, Document, Progress, ProgressCallback
 from rag_core.splitting import SPLITTER_VERSION
 from rag_core.storage import Record
 from rag_core.vectors import Neighbour, VectorStore, WindowKey
 from rag_core.visiting import MemoryKeeper
 from rag_core.windows import WindowTexts
+from rag_core.worded import is_report, matched_texts
 
 __all__ = ["DocumentIndex", "is_report"]
 
-# Passages from which a document counts as a report: about 10 pages.
-_REPORT_CHUNKS = 20
 # Windows embedded between two reports of progress, after each of which the caller may cancel.
 _EMBED_STEP = 64
 
@@ -105,7 +103,7 @@ class DocumentIndex:
             self._keeper.uncommit(record.document.id)
             self._keeper.drop_vectors(keys, list(records.values()))
             raise
-        self._lexical.add(_passages(record), report=is_report(record))
+        self._lexical.add(matched_texts(record), report=is_report(record))
         self._near.put(dict(zip(keys, vectors, strict=True)))
         with self._state:
             self._records = {**self._records, record.document.id: record}
@@ -167,23 +165,38 @@ class DocumentIndex:
 
     def nearest(self, vector: Vectors, count: int, document_ids: Sequence[str] | None = None) -> list[Neighbour]:
         """Return at most `count` windows nearest to the unit `vector` (dimension,), nearest first."""
-        self._current()
-        with self._keeper.searching() as store:
-            return store.nearest(vector, count, document_ids) if store else []
+        records = self._current()
+
+        def search(most: int, only: Sequence[str] | None) -> list[Neighbour]:
+            with self._keeper.searching() as store:
+                return store.nearest(vector, most, only) if store else []
+
+        chosen = [records[key] for key in dict.fromkeys(document_ids or ()) if key in records]
+        if document_ids is None or len(chosen) == len(records):
+            return search(count, None)
+        total = sum(record.document.window_count for record in records.values())
+        return nearest_among(
+            vector, count, chosen, total, search,
+            lambda passages: self._near.passages(passages, self._windows_of(), self._fetched),
+        )  # fmt: skip
 
     def vectors(self, keys: Sequence[WindowKey]) -> dict[WindowKey, Vectors]:
         """Return the unit vectors of those windows that are there."""
+        return self._near.get(keys, self._windows_of(), self._fetched)
+
+    def _windows_of(self) -> Callable[[str, int], int]:
+        """Return what says how many windows a passage has now."""
         records = self._current()
 
         def windows_of(document_id: str, chunk: int) -> int:
             record = records.get(document_id)
             return len(record.chunks[chunk].windows) if record and chunk < len(record.chunks) else 0
 
-        def fetch(missing: Sequence[WindowKey]) -> dict[WindowKey, Vectors]:
-            with self._keeper.searching() as store:
-                return store.vectors(missing) if store else {}
+        return windows_of
 
-        return self._near.get(keys, windows_of, fetch)
+    def _fetched(self, keys: Sequence[WindowKey]) -> dict[WindowKey, Vectors]:
+        with self._keeper.searching() as store:
+            return store.vectors(keys) if store else {}
 
     def lexical(self) -> LexicalIndex:
         """Return the word index over all documents, up to date."""
@@ -192,7 +205,7 @@ class DocumentIndex:
             # Words are read outside of `_state`: only searches that need them wait for them.
             with self._wording:
                 for record in self._unworded():
-                    lexical.add(_passages(record), report=is_report(record))
+                    lexical.add(matched_texts(record), report=is_report(record))
                     with self._state:
                         if record.document.id in self._records:
                             self._worded.add(record.document.id)
@@ -257,29 +270,11 @@ def _keeper(config: RagConfig, embedder: Embedder) -> Keeper:
     return MemoryKeeper(lambda: VectorStore(None, server.private_collection()))
 
 
-def is_report(record: Record) -> bool:
-    """Return whether a document is long enough to have financial statements among other things."""
-    return len(record.chunks) >= _REPORT_CHUNKS
-
-
 def _splitter_key(config: RagConfig) -> str:
     """Return what decides how a document is cut: the version, and the sizes."""
     sizes = config.splitting
     parts = (sizes.passage_tokens, sizes.passage_overlap_tokens, sizes.window_tokens, sizes.window_overlap_tokens)
     return "-".join(map(str, (SPLITTER_VERSION, *parts)))
-
-
-def _passages(record: Record) -> list[tuple[tuple[str, int], str]]:
-    """Return what is matched by words of each chunk: the document's name, headings, table header, and its text."""
-    headers = TableHeaders(record.document)
-    name = re.sub(r"\.\w+\Z", "", record.document.name)
-    return [
-        (
-            (chunk.document_id, chunk.number),
-            "\n".join([name, *chunk.headings, headers.at(chunk.start), chunk.text]),
-        )
-        for chunk in record.chunks
-    ]
 
 
 def _short(document_id: str) -> str:

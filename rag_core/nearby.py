@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,8 @@ __all__ = ["VectorCache"]
 # 83,000 windows of MiniLM. A document of 20 pages has about 120.
 _BYTES = 128 * 1024 * 1024
 _Passage = tuple[str, int]
+_WindowsOf = Callable[[str, int], int]
+_Fetch = Callable[[Sequence[WindowKey]], dict[WindowKey, Vectors]]
 
 
 class VectorCache:
@@ -29,28 +31,39 @@ class VectorCache:
 
     def put(self, vectors: Mapping[WindowKey, Vectors]) -> None:
         """Remember the vectors of whole passages: all windows of each, from 0 on."""
-        passages: dict[_Passage, list[Vectors]] = {}
-        for key in sorted(vectors):
-            passages.setdefault((key.document_id, key.chunk), []).append(vectors[key])
+        self._hold(_stacked(vectors))
+
+    def _hold(self, passages: Mapping[_Passage, Vectors]) -> None:
         with self._lock:
             for passage, rows in passages.items():
                 self._drop(passage)
-                self._rows[passage] = np.stack(rows)
-                self._held += self._rows[passage].nbytes
+                self._rows[passage] = rows
+                self._held += rows.nbytes
             while self._held > self._most:
                 self._drop(next(iter(self._rows)))
 
-    def get(
-        self,
-        keys: Sequence[WindowKey],
-        windows_of: Callable[[str, int], int],
-        fetch: Callable[[Sequence[WindowKey]], dict[WindowKey, Vectors]],
-    ) -> dict[WindowKey, Vectors]:
+    def get(self, keys: Sequence[WindowKey], windows_of: _WindowsOf, fetch: _Fetch) -> dict[WindowKey, Vectors]:
         """Return the vectors of those `keys` that are there; whole passages are fetched where they are not held.
 
         `windows_of(document_id, chunk)` says how many windows a passage has, 0 where there is none of that key.
         """
-        asked = dict.fromkeys((key.document_id, key.chunk) for key in keys)
+        held, part = self._passages(dict.fromkeys((key.document_id, key.chunk) for key in keys), windows_of, fetch)
+        found = {}
+        for key in keys:
+            rows = held.get((key.document_id, key.chunk))
+            row = part.get(key) if rows is None else rows[key.window] if key.window < len(rows) else None
+            if row is not None:
+                found[key] = row
+        return found
+
+    def passages(self, passages: Iterable[_Passage], windows_of: _WindowsOf, fetch: _Fetch) -> dict[_Passage, Vectors]:
+        """Return the vectors (windows, dimension) of those passages that are there whole; else as `get`."""
+        return self._passages(passages, windows_of, fetch)[0]
+
+    def _passages(
+        self, asked: Iterable[_Passage], windows_of: _WindowsOf, fetch: _Fetch
+    ) -> tuple[dict[_Passage, Vectors], dict[WindowKey, Vectors]]:
+        """Return the vectors of whole passages, and what could be had where not all could."""
         # What was removed is gone at once, whatever a search under way may have put back.
         wanted = {passage: count for passage in asked if (count := windows_of(*passage))}
         held: dict[_Passage, Vectors] = {}
@@ -62,20 +75,16 @@ class VectorCache:
                     held[passage] = rows
         missing = [
             WindowKey(*passage, window)
-            for passage in wanted
+            for passage, count in wanted.items()
             if passage not in held
-            for window in range(windows_of(*passage))
+            for window in range(count)
         ]
         fetched = fetch(missing) if missing else {}
-        if len(fetched) == len(missing):
-            self.put(fetched)
-        found = {}
-        for key in keys:
-            rows = held.get((key.document_id, key.chunk))
-            row = fetched.get(key) if rows is None else rows[key.window] if key.window < len(rows) else None
-            if row is not None:
-                found[key] = row
-        return found
+        if len(fetched) < len(missing):
+            return held, fetched
+        whole = _stacked(fetched)
+        self._hold(whole)
+        return held | whole, {}
 
     def keep_only(self, document_ids: Collection[str]) -> None:
         """Forget the vectors of all other documents."""
@@ -87,3 +96,11 @@ class VectorCache:
         rows = self._rows.pop(passage, None)
         if rows is not None:
             self._held -= rows.nbytes
+
+
+def _stacked(vectors: Mapping[WindowKey, Vectors]) -> dict[_Passage, Vectors]:
+    """Return the vectors by passage, (windows, dimension) each, of all windows of each passage."""
+    passages: dict[_Passage, list[Vectors]] = {}
+    for key in sorted(vectors):
+        passages.setdefault((key.document_id, key.chunk), []).append(vectors[key])
+    return {passage: np.stack(rows) for passage, rows in passages.items()}
