@@ -85,6 +85,7 @@ class VectorStore:
         self._folder = folder
         self._remote = remote
         self._lock = threading.Lock()
+        self._searched = False
         self._given = _GivenVectors()
         with self._translated():
             self._client = remote.client if remote else open_client(folder)
@@ -113,6 +114,9 @@ class VectorStore:
 
         Raises IndexStateError. Closing the iterator leaves what is written: the caller removes it.
         """
+        if len(keys) and not self._searched:
+            # Chroma builds the whole graph anew at the first change after the first search, so that comes while it is small.
+            self.nearest(vectors[0], 1)
         for start in range(0, len(keys), _BATCH):
             part = keys[start : start + _BATCH]
             self._given.vectors = vectors[start : start + _BATCH]
@@ -120,8 +124,9 @@ class VectorStore:
             yield start + len(part)
 
     def _add(self, keys: Sequence[WindowKey]) -> None:
-        texts, metadatas = [str(key) for key in keys], [{"document_id": key.document_id} for key in keys]
-        self._do(lambda store: store.add_texts(texts, metadatas, texts))
+        ids, metadatas = [str(key) for key in keys], [{"document_id": key.document_id} for key in keys]
+        # No texts: Chroma would index every three signs of them.
+        self._do(lambda store: store.add_texts([""] * len(ids), metadatas, ids))
 
     def nearest(self, vector: Vectors, count: int, document_ids: Sequence[str] | None = None) -> list[Neighbour]:
         """Return at most `count` windows nearest to the unit `vector` (dimension,), nearest first."""
@@ -134,6 +139,7 @@ class VectorStore:
                 query_embeddings=[vector.tolist()], n_results=count, where=where, include=["distances"]
             )
         )
+        self._searched = True
         # Chroma's cosine distance is 1 - cosine.
         near = zip(found["ids"][0], (found["distances"] or [[]])[0], strict=True)
         return [Neighbour(WindowKey.parse(key), 1.0 - float(distance)) for key, distance in near]
