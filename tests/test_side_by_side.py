@@ -146,3 +146,34 @@ def test_words_are_counted_outside_of_every_lock(samples: Path, monkeypatch: pyt
             assert other.ask("What is a haircut?").citations
         one.close()
         other.close()
+
+
+def test_the_first_search_of_a_folder_reads_words_outside_of_its_lock(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RagConfig().with_setting("index.directory", tmp_path)
+    with RagPipeline(config, embedder=create_embedder(RagConfig())) as rag:
+        kept = rag.add_document(samples / "haircut.txt")
+        gone = rag.add_document(samples / "options.md")
+    gate = Gate()
+    real = lexical_module.terms
+
+    def held(text: str) -> list[str]:
+        if threading.current_thread().name == "searching":
+            gate.wait()
+        return real(text)
+
+    monkeypatch.setattr(lexical_module, "terms", held)
+    with RagPipeline(config, embedder=create_embedder(RagConfig())) as rag:
+        thread = threading.Thread(target=lambda: rag.search("initial margin"), name="searching")
+        thread.start()
+        assert gate.reached.wait(PATIENCE_SECONDS)
+        try:
+            rag.remove_document(gone.id)
+            assert [document.id for document in rag.documents()] == [kept.id]
+            assert thread.is_alive()
+        finally:
+            gate.open.set()
+            thread.join(PATIENCE_SECONDS)
+        # Its words came after it was removed, and went again.
+        assert {match.key[0] for match in rag.index.lexical().search("option premium margin", 50)} == {kept.id}
