@@ -3,7 +3,9 @@
 A document is added in this order: vectors, then its record, which is the commit mark. Whatever a killed
 process left between the two is taken away when the next one opens the vectors. A removal goes the other way round:
 first the record, then the vectors are written anew without the document's, because Chroma leaves deleted ones in its
-files. Where a server holds the vectors, the folder keeps the records, and the order is the same.
+files: overwritten in place, they and their keys stay in its log and in the graph's files until the next thousandth
+change, and in free pages of its database until that is written anew. Where a server holds the vectors, the folder keeps
+the records, and the order is the same.
 """
 
 from __future__ import annotations
