@@ -1,7 +1,8 @@
 """Generation speed: our engine against `transformers`' own generate, same weights, same prompts, same process.
 
 `python -m bench.decode [--model MODEL] [--tokens 96] [--repeats 3]` prints one row a prompt and whether the tokens are
-the same. Runs alternate and the median counts, so that a busy machine slows both.
+the same. Runs alternate and the median counts, so that a busy machine slows both. `--llama` adds llama.cpp on the same
+file; on a busy machine use `--threads 1`, because its threads wait for each other actively at every layer.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from bench.llama_cpp import llama_cpp
 from rag_core.config import RagConfig
 from rag_core.engines.cpu import CpuEngine
 from rag_core.engines.llama import read_settings
@@ -77,7 +82,6 @@ def ours(engine: CpuEngine, ids: Sequence[int], tokens: int) -> Run:
 
 def plain(folder: Path) -> Callable[[Sequence[int], int], Run]:
     """Load `transformers`' model; return a function that times one answer of its generate."""
-    import torch
     from transformers import AutoModelForCausalLM
     from transformers.generation.streamers import BaseStreamer
 
@@ -117,15 +121,21 @@ def main() -> None:
     parser.add_argument("--model", default="auto", help="auto, a folder or a Hub id of a Llama-type model")
     parser.add_argument("--tokens", type=int, default=96, help="longest answer")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as the app takes")
+    parser.add_argument("--llama", action="store_true", help="llama.cpp too; needs the package xllamacpp")
     arguments = parser.parse_args()
     config = RagConfig().with_setting("generation.model", arguments.model).with_setting("generation.device", "cpu")
-    folder = model_folder(resolve_generator(config.generation), config.cache_directory)
+    source = resolve_generator(config.generation)
+    folder = model_folder(source, config.cache_directory)
     settings = read_settings(folder)
     if settings is None:
         parser.error(f"{folder.name} is not a model that the fast engine runs")
     tokenizer = ChatTokenizer(folder)
     stops, cache = stop_ids(folder, tokenizer), config.cache_directory
-    fast = CpuEngine(folder, settings, stops, cache, threads=thread_count(0))
+    threads = arguments.threads or thread_count(0)
+    torch.set_num_threads(threads)
+    peer = llama_cpp(source.path, threads) if arguments.llama and source.path else None
+    fast = CpuEngine(folder, settings, stops, cache, threads=threads)
     single = CpuEngine(folder, settings, stops, cache, prompt_lookup=False, model=fast.model)
     generate = plain(folder)
     print("prompt   tokens  same  | first token s: plain  ours  ratio | tok/s: plain  no lookup  ours  ratio")
@@ -144,6 +154,21 @@ def main() -> None:
             f"{rate[0]:12.1f} {rate[1]:10.1f} {rate[2]:5.1f} {rate[2] / rate[0]:6.2f}",
             flush=True,
         )
+        if peer:
+            _beside(partial(peer, ids, arguments.tokens), partial(ours, fast, ids, arguments.tokens), arguments.repeats)
+
+
+def _beside(peer: Callable[[], tuple[float, float]], own: Callable[[], Run], repeats: int) -> None:
+    """Print one row: llama.cpp beside ours, run in turns."""
+    turns = [(*peer(), own()) for _ in range(repeats)]
+    wait, rate = (statistics.median(turn[place] for turn in turns) for place in (0, 1))
+    own_wait = statistics.median(turn[2].first_seconds for turn in turns)
+    own_rate = statistics.median(turn[2].rate for turn in turns)
+    print(
+        f"         llama.cpp: first token {wait:.3f} s, ours {own_wait:.3f}, ratio {wait / own_wait:.2f}; "
+        f"{rate:.1f} tok/s, ours {own_rate:.1f}, ratio {own_rate / rate:.2f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
