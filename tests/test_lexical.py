@@ -50,7 +50,6 @@ def found(index: LexicalIndex, texts: Sequence[ChunkKey]) -> list[object]:
         said.append(index.search(query, 3))
         said.append(index.search(query, 100, ["a", "c", "unknown"]))
         said.append(index.matches(query, [*texts, ("gone", 0)]))
-        said.append(index.names_row(query))
     return said
 
 
