@@ -26,6 +26,10 @@ _MOST_HITS = 8
 _MOST_PERIODS = 4
 # A row that fits less well than this is as often another one as the one that is meant.
 _LEAST_SCORE = 0.62
+# Without a period the latest year's cell answers, but only for a figure, and where the row fits closely.
+_LEAST_LATEST = 0.82
+_FIGURES: frozenset[AnswerKind] = frozenset(("amount", "percentage", "measure", "count", "definition"))
+_NAME = re.compile(r"(?<=[\w,] )[A-Z][\w&’'-]*")
 _KINDS: frozenset[AnswerKind] = frozenset(
     ("amount", "percentage", "measure", "count", "thing", "definition", "duration")
 )
@@ -33,7 +37,8 @@ _KINDS: frozenset[AnswerKind] = frozenset(
 _FILLERS = re.compile(
     r"\b(?:respective(?:ly)?|(?:the )?(?:values?|amounts?|figures?|balances?|numbers?|levels?) (?:of|for)|as (?:of|at)|"
     r"for the (?:fiscal )?years? (?:ended)?|(?:at the )?(?:end|beginning|start) of|fiscal years?|the years?|in total|"
-    r"how (?:much|many|high|large|big|low|great)|reported|recorded|amount(?:ed)? to)\b",
+    r"how (?:much|many|high|large|big|low|great)|reported|recorded|amount(?:ed)? to|"
+    r"(?:does|do|did) (?:the (?:group|company|firm|bank|fund)|we|it|they)(?: have)?|(?:is|are|was|were) there)\b",
     re.IGNORECASE,
 )
 _RESPECTIVE = re.compile(r"\brespective(?:ly)?\b", re.IGNORECASE)
@@ -56,6 +61,11 @@ _GIVEN = re.compile(
     r"|listed|available|included)(?: for| in)?\b",
     re.IGNORECASE,
 )
+# A question of another time than the latest, without saying which.
+_EARLIER = re.compile(
+    r"\b(?:prior|previous\w*|preceding|earlier|earliest|first|last|past|was|were|did|had)\b", re.IGNORECASE
+)
+_DURATION = re.compile(r"\bhow many (?:years|months|days)\b", re.IGNORECASE)
 _SCALES = {3: "thousand", 6: "million", 9: "billion"}
 
 
@@ -63,13 +73,15 @@ _SCALES = {3: "thousand", 6: "million", 9: "billion"}
 class LookUp:
     """Cells of one row or column that answer, in the order of the periods asked for. `score` in [0, 1] says how well it fits.
 
-    `periods` says that their periods answer, not their figures.
+    `periods` says that their periods answer, not their figures; `latest` that no period was asked for and the cells are of
+    the latest of several.
     """
 
     series: Series
     points: tuple[Point, ...]
     score: float
     periods: bool = False
+    latest: bool = False
 
     @property
     def text(self) -> str:
@@ -79,7 +91,8 @@ class LookUp:
         """
         if self.periods:
             return _joined([str(point.period) for point in self.points])
-        return " and ".join(_shown(self.series, point) for point in self.points)
+        told = " and ".join(_shown(self.series, point) for point in self.points)
+        return f"{told} ({self.points[0].period})" if self.latest else told
 
 
 def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
@@ -93,7 +106,29 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
         return None
     if periodic is not None:
         return _look_up_periods(periodic["rest"], series, hits)
-    return _look_up_row(asked.text, gather(series, hits))
+    found = _look_up_row(asked.text, gather(series, hits))
+    if found is None or (found.latest and not _is_close(asked, found)) or _is_of_another_part(asked, found, series):
+        return None
+    return found
+
+
+def _is_close(asked: Asked, found: LookUp) -> bool:
+    """Tell whether a question without a period asks for a figure and names its row closely."""
+    close = asked.kind in _FIGURES and found.score >= _LEAST_LATEST
+    return close and not _DURATION.search(asked.text) and not _EARLIER.search(asked.text)
+
+
+def _is_of_another_part(asked: Asked, found: LookUp, series: Sequence[Series]) -> bool:
+    """Tell whether a question names a division, country or person of these tables, and the row found is of none such.
+
+    The operating profit of the group is no answer to a question for that of one of its divisions.
+    """
+    names = {word for name in _NAME.findall(asked.text) for word in words(name)} - _dimensions(found.series)
+    return bool(names) and any(names & _dimensions(item) for item in series)
+
+
+def _dimensions(series: Series) -> set[str]:
+    return {*series.own, *series.column, *series.section}
 
 
 def look_up_several(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
@@ -145,7 +180,7 @@ def _look_up_row(text: str, pool: Pool) -> LookUp | None:
             break
         if [point.figure.value for point in others] != [point.figure.value for point in points]:
             return None
-    return LookUp(best.series, points, best.score)
+    return LookUp(best.series, points, best.score, latest=not periods and len(best.series.points) > 1)
 
 
 def _look_up_periods(rest: str, series: Sequence[Series], hits: Sequence[Hit]) -> LookUp | None:
@@ -187,12 +222,29 @@ def _joined(texts: Sequence[str]) -> str:
 
 
 def _points(match: Match, periods: Sequence[Period]) -> tuple[Point, ...]:
-    """Return the point of each period, () where one is missing or not told apart; without periods the only point."""
+    """Return the point of each period, () where one is missing or not told apart.
+
+    Without periods it is the only point, or the one of the latest of several years: what "the revenue" means in a report.
+    """
     points = match.series.points
+    if not periods and len(points) > 1:
+        return _latest(points)
     if not periods:
-        return points if len(points) == 1 else ()
+        return points
     picked = [_pick(points, period) for period in periods]
     return tuple(point for point in picked if point is not None) if all(picked) else ()
+
+
+def _latest(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the point of the latest year, () where the columns are not one for each of several years."""
+    told = [
+        (point.period.year, point)
+        for point in points
+        if point.period and not (point.period.quarter or point.period.half)
+    ]
+    if len(told) < len(points) or len({year for year, _ in told}) < len(told):
+        return ()
+    return (max(told, key=lambda pair: pair[0])[1],)
 
 
 def _pick(points: Sequence[Point], period: Period) -> Point | None:

@@ -20,6 +20,11 @@ __all__ = ["Doubts", "doubts_about", "sentence_of"]
 # In nats, beside the reader's margin.
 _WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED = 5.0, 8.0, 3.5, 1.5, 5.0
 _ACQUIRED, _OTHER_SUBJECT = 2.0, 4.0
+# A cell under an older year than its neighbour's, where no period is asked for: the latest is meant.
+_OLDER = 2.0
+_BEFORE = re.compile(
+    r"\b(?:prior|previous\w*|preceding|earlier|earliest|before|last|past|former\w*|was|were|did|had)\b"
+)
 # Words before a role or a figure that make it another one.
 _QUALIFIERS = frozenset(
     terms(
@@ -97,13 +102,16 @@ def sentence_of(hit: Hit, start: int, end: int) -> tuple[int, int]:
 
 def _year(asked: Asked, hit: Hit, start: int, end: int, low: int, high: int) -> float:
     """Return the doubt that the span is of another year than those asked for."""
-    wanted = set(asked.years)
-    if not wanted:
+    wanted, document = set(asked.years), hit.document
+    tabled = table_at(document, start) is not None
+    if not wanted and (not tabled or _BEFORE.search(asked.text.lower())):
         return 0.0
-    document = hit.document
-    if table_at(document, start) is not None:
+    if tabled:
         above = figure_years(document, low, high)
         named = [above[term] for term in terms(document.text[start:end]) if term in above]
+        if not wanted:
+            latest = max((year for found in above.values() for year in found), default="")
+            return _OLDER if any(named) and all(latest not in found for found in named) else 0.0
         return _WRONG_COLUMN if named and not any(wanted & found for found in named) else 0.0
     told = _years_of(document.text, start, end, low, high)
     return 0.0 if told & wanted else _OTHER_YEAR if told else _NO_YEAR

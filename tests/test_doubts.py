@@ -62,3 +62,10 @@ def test_no_figure_is_a_segment() -> None:
     text = "Segment result | 16,420\nSegments are Sensors and Valves"
     assert doubts("What are the segments of the group?", "16,420", text).kind > 0
     assert doubts("What are the segments of the group?", "Sensors and Valves", text).kind == 0
+
+
+def test_an_older_years_cell_is_doubted_where_no_period_is_asked_for() -> None:
+    table = "Notes | 2023 | 2022\nTrucks | 71 | 68\n"
+    assert doubts("How many trucks are there?", "71", table).year == 0
+    assert doubts("How many trucks are there?", "68", table).year > 0
+    assert doubts("How many trucks were there before?", "68", table).year == 0

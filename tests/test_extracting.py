@@ -195,3 +195,49 @@ def test_a_number_is_not_answered_with_a_sum_of_money(models: tuple[WordNearness
         "How many claims were paid after the storm?", models, "It paid claims of $412 million after the storm."
     )
     assert (found.text, found.reason) == ("", "no passage gives a number for this")
+
+
+STAFF = (
+    "Operating expenses, in thousands of euros:\n\nIn thousands of euros | 2023 | 2022\nWages | 5,410 | 5,020\n"
+    "Net debt / EBITDA (times) | 0.57 | 1.18\nEarnings per share | 1.63 | 1.17\n\n"
+    "Average full-time equivalents | 2023 | 2022\nProduction | 921 | 889\nAll employees | 2,071 | 1,968\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What are the wages?", "EUR 5,410 thousand (2023)"),
+        ("How many employees does the company have?", "2,071 (2023)"),
+        ("How many employees were there in 2022?", "1,968"),
+        ("What is net debt to EBITDA?", "0.57 (2023)"),
+        ("What are the earnings per share?", "EUR 1.63 (2023)"),
+    ],
+)
+def test_without_a_period_the_latest_year_answers_and_says_so(question: str, answer: str) -> None:
+    found = look_up(analyse(question), [make_hit(make_document(STAFF))])
+    assert found is not None
+    assert found.text == answer
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What were the wages of the previous year?",
+        "What did wages come to?",
+        "Which wages are paid?",
+        "In how many years are the wages paid?",
+    ],
+)
+def test_the_latest_year_answers_no_question_for_another_time_or_thing(question: str) -> None:
+    assert look_up(analyse(question), [make_hit(make_document(STAFF))]) is None
+
+
+def test_the_whole_is_no_answer_to_a_question_for_a_part() -> None:
+    table = "Segments | Valves | Pumps\nRevenue 2023 | 120 | 300\n\nIn thousands | 2023 | 2022\nOperating profit | 81 | 74\n"
+    hits = [make_hit(make_document(table))]
+    found = look_up(analyse("What was the operating profit in 2023?"), hits)
+    assert found is not None
+    assert found.text == "81 thousand"
+    for question in ("What was the operating profit of Pumps in 2023?", "What is the operating profit of Pumps?"):
+        assert look_up(analyse(question), hits) is None

@@ -11,7 +11,15 @@ from rag_core.arithmetic.columns import Column, read_columns
 from rag_core.arithmetic.figures import Figure
 from rag_core.arithmetic.grids import Grid, GridRow
 from rag_core.arithmetic.periods import Period, period_of, without_periods
-from rag_core.arithmetic.units import Unit, head_unit, is_unscaled, minor_currency, prose_unit
+from rag_core.arithmetic.units import (
+    Unit,
+    counts_things,
+    head_unit,
+    is_moneyless,
+    is_unscaled,
+    minor_currency,
+    prose_unit,
+)
 from rag_core.arithmetic.wording import words
 from rag_core.records import Document
 
@@ -123,7 +131,10 @@ def _entries(grid: Grid) -> Iterator[_Entry]:
         label = row.label or _BLANK_TOTAL
         own = words(without_periods(label)) if named else words(label)
         units = [head_unit(text) for text in (row.label, *reversed(row.sections))]
-        unscaled = any(is_unscaled(name, told.statements) for name in (row.label, *row.sections[-1:]))
+        # The corner of a table names what is counted where it is no amount: "Average full-time equivalents | 2023".
+        things, headings = counts_things(grid.corner), (row.label, *row.sections[-1:])
+        unscaled = things or any(is_unscaled(name, told.statements) for name in headings)
+        moneyless = things or is_moneyless(row.label)
         scaled = any(column.scale is not None for column in columns)
         for number, (cell, column) in enumerate(zip(row.cells, columns, strict=True)):
             figure = cell.figure
@@ -131,7 +142,7 @@ def _entries(grid: Grid) -> Iterator[_Entry]:
                 continue
             period = _period(column.period, above, named, flows.get(row.number))
             point = Point(period, figure, cell.start, cell.end, row.start, row.end, row.number, number)
-            unit = _unit(row, figure, column, units, told, unscaled=unscaled, scaled=scaled)
+            unit = _unit(row, figure, column, units, told, unscaled=unscaled, scaled=scaled, moneyless=moneyless)
             yield _Entry(point, label, own, column, sections, unit)
 
 
@@ -176,15 +187,17 @@ def _unit(
     *,
     unscaled: bool,
     scaled: bool,
+    moneyless: bool,
 ) -> Unit:
     """Return what a cell counts: its own sign first, then its row, its column, the table's corner, the text before.
 
-    `units` are those of the row's label and sections; `scaled` says that some column's head names a scale.
+    `units` are those of the row's label and sections; `scaled` says that some column's head names a scale, `unscaled` that
+    the row stands outside of the table's, `moneyless` that it is no amount.
     """
     if figure.percent or units[0][2] or column.percent:
         return Unit("", 0, True)
     minor = minor_currency(row.label) or next((minor_currency(text) for text in row.sections[-1:]), "")
-    names = (minor, figure.currency, *(unit[0] for unit in units), column.currency)
+    names = (minor, figure.currency, *(unit[0] for unit in units), "" if moneyless else column.currency)
     scales = (*(unit[1] for unit in units), column.scale, told.corner[1])
     scale = next((known for known in scales if known is not None), None)
     if scale is None and scaled:
@@ -194,7 +207,8 @@ def _unit(
         scale = told.before[1] if told.before[1] is not None else told.passage[1]
     if unscaled or column.unscaled:
         scale = units[0][1]
-    currency = next((name for name in (*names, told.corner[0], told.before[0]) if name), "")
+    around = () if moneyless else (told.corner[0], told.before[0])
+    currency = next((name for name in (*names, *around) if name), "")
     return Unit(currency, figure.scale or scale or 0)
 
 

@@ -6,7 +6,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["SCALE_NAMES", "Unit", "head_unit", "is_unscaled", "minor_currency", "prose_unit"]
+__all__ = [
+    "SCALE_NAMES",
+    "Unit",
+    "counts_things",
+    "head_unit",
+    "is_moneyless",
+    "is_unscaled",
+    "minor_currency",
+    "prose_unit",
+]
 
 SCALE_NAMES = {0: "", 3: "thousand", 6: "million", 9: "billion"}
 
@@ -48,6 +57,16 @@ _PER = re.compile(
     r"|\bexchange rates?\b(?! (?:change|diff|effect|gain|loss|adjust|move))",
     re.IGNORECASE,
 )
+# What counts people or things, in ones; and what counts no money, in whatever scale.
+_THINGS = re.compile(
+    r"\bfull[- ]time equivalents?\b|\bftes?\b|\bhead ?counts?\b|\ball employees\b|\bemployees at\b|\bpersons employed\b"
+    r"|\b(?:numbers?|no\.) of (?!(?:\w+ )?(?:shares|units|options|awards))",
+    re.IGNORECASE,
+)
+_MONEYLESS = re.compile(
+    rf"{_THINGS.pattern}|\bnumbers? of\b|\bratio\b|\btimes\b|\([^)]*\b(?:years|days|months|number|x)\b[^)]*\)",
+    re.IGNORECASE,
+)
 _MINOR = re.compile(r"\b(pence|cents)\b", re.IGNORECASE)
 _SHARES = re.compile(r"\bshares?\b|\bunits?\b|\boptions\b|\bawards?\b", re.IGNORECASE)
 _EXCEPT_SHARES = re.compile(r"\bexcept\b[^.)]{0,40}\b(?:share|unit)s?\b(?! amounts)", re.IGNORECASE)
@@ -79,12 +98,23 @@ def prose_unit(text: str) -> tuple[str, int | None]:
 
 
 def is_unscaled(label: str, statements: Sequence[str]) -> bool:
-    """Tell whether a row stands outside of its table's scale: per share, days, ratios, and shares where so excepted."""
+    """Tell whether a row stands outside of its table's scale: per share, days, ratios, people, shares where so excepted."""
     if _PER.search(label):
         return True
-    if minor_currency(label):
+    if minor_currency(label) or _THINGS.search(label):
         return True
     return bool(_SHARES.search(label)) and any(_EXCEPT_SHARES.search(text) for text in statements)
+
+
+def counts_things(corner: str) -> bool:
+    """Tell whether a table's corner says that all of it counts people or things, in ones."""
+    currency, scale, _ = head_unit(corner)
+    return not currency and scale is None and bool(_THINGS.search(corner))
+
+
+def is_moneyless(label: str) -> bool:
+    """Tell whether a row counts people, things, times or days, so that no currency of its table is its own."""
+    return bool(_MONEYLESS.search(label))
 
 
 def minor_currency(label: str) -> str:
