@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Literal
 
@@ -14,9 +15,10 @@ from rag_core.config import RagConfig
 from rag_core.embedding import Embedder, Vectors
 from rag_core.errors import DocumentNotFoundError, DocumentTooLargeError, IndexStateError
 from rag_core.keeping import FolderKeeper, Keeper, window_keys
-from rag_core.lexical import LexicalIndex
+from rag_core.lexical import LexicalIndex, segmented
 from rag_core.narrowed import nearest_among
 from rag_core.nearby import VectorCache
+from rag_core.postings import Segment
 from rag_core.records import Chunk, Document, Progress, ProgressCallback
 from rag_core.splitting import SPLITTER_VERSION
 from rag_core.storage import Record
@@ -27,8 +29,8 @@ from rag_core.worded import is_report, matched_texts
 
 __all__ = ["DocumentIndex", "is_report"]
 
-# Windows embedded between two reports of progress, after each of which the caller may cancel.
-_EMBED_STEP = 64
+# About how many windows are embedded between two reports of progress, after each of which the caller may cancel.
+_EMBED_STEP = 128
 
 
 class DocumentIndex:
@@ -75,8 +77,12 @@ class DocumentIndex:
             )
             sequence = 1 + max((record.sequence for record in records.values()), default=0)
             record = Record(counted, tuple(chunks), sequence)
-            vectors = self._embedded(record, on_progress)
-            self._save(record, vectors, records, on_progress)
+            # Words are read while the vectors are computed, which holds no interpreter lock.
+            with ThreadPoolExecutor(1, f"{threading.current_thread().name}-words") as beside:
+                worded = beside.submit(segmented, matched_texts(record), report=is_report(record))
+                vectors = self._embedded(record, on_progress)
+                segment = worded.result()
+            self._save(record, vectors, segment, records, on_progress)
             return counted
 
     def _embedded(self, record: Record, on_progress: ProgressCallback | None) -> Vectors:
@@ -84,14 +90,21 @@ class DocumentIndex:
         texts = WindowTexts(record.document, self._config.splitting, self._embedder)
         spans = [(window.start, window.end) for chunk in record.chunks for window in chunk.windows]
         rows = []
-        for start in range(0, len(spans), _EMBED_STEP):
+        # About equal steps: threads that share a small rest wait for each other.
+        step = -(-len(spans) // max(1, round(len(spans) / _EMBED_STEP)))
+        for start in range(0, len(spans), step or 1):
             self._report(on_progress, "embedding", start, len(spans))
-            rows.append(self._embedder.encode([texts.embedded(*span) for span in spans[start : start + _EMBED_STEP]]))
+            rows.append(self._embedder.encode([texts.embedded(*span) for span in spans[start : start + step]]))
         self._report(on_progress, "embedding", len(spans), len(spans))
         return np.concatenate(rows) if rows else np.empty((0, self._embedder.dimension), dtype=np.float32)
 
     def _save(
-        self, record: Record, vectors: Vectors, records: dict[str, Record], on_progress: ProgressCallback | None
+        self,
+        record: Record,
+        vectors: Vectors,
+        segment: Segment,
+        records: dict[str, Record],
+        on_progress: ProgressCallback | None,
     ) -> None:
         keys = window_keys(record)
         try:
@@ -103,7 +116,7 @@ class DocumentIndex:
             self._keeper.uncommit(record.document.id)
             self._keeper.drop_vectors(keys, list(records.values()))
             raise
-        self._lexical.add(matched_texts(record), report=is_report(record))
+        self._lexical.put(segment)
         self._near.put(dict(zip(keys, vectors, strict=True)))
         with self._state:
             self._records = {**self._records, record.document.id: record}

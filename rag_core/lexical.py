@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.marks import passage_marks, question_marks
-from rag_core.postings import ChunkKey, Postings, segment_of
+from rag_core.postings import ChunkKey, Postings, Segment, segment_of
 from rag_core.wording import asks_only, short_years, stem, words
 
-__all__ = ["ChunkKey", "LexicalIndex", "LexicalMatch", "terms"]
+__all__ = ["ChunkKey", "LexicalIndex", "LexicalMatch", "segmented", "terms"]
 
 _K1 = 1.2
 _B = 0.75
@@ -62,6 +62,11 @@ class LexicalMatch:
     coverage: float
 
 
+def segmented(passages: Iterable[tuple[ChunkKey, str]], *, report: bool = False) -> Segment:
+    """Return the terms and marks of passages, ready to be added: the work of an addition, which needs no index."""
+    return segment_of({key: [*terms(text), *passage_marks(text, report=report)] for key, text in passages})
+
+
 class LexicalIndex:
     """BM25 over passages. Thread-safe: a search works on the state that was current when it began, and waits for none.
 
@@ -78,9 +83,11 @@ class LexicalIndex:
 
         `report` says that they are of a document long enough to have financial statements among other things.
         """
-        made = {key: [*terms(text), *passage_marks(text, report=report)] for key, text in passages}
-        if made:
-            segment = segment_of(made)
+        self.put(segmented(passages, report=report))
+
+    def put(self, segment: Segment) -> None:
+        """Add what `segmented` made of passages."""
+        if segment.keys:
             self._change(lambda postings: postings.added(segment))
             self._merge()
 

@@ -82,6 +82,35 @@ def test_products_are_those_of_the_rounded_numbers(kernels: Any) -> None:
     np.testing.assert_allclose(out, values @ whole.reshape(96, 192).T + bias, rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.parametrize("instruction", [True, False])
+def test_products_of_pairs_are_those_of_bfloat16(monkeypatch: pytest.MonkeyPatch, instruction: bool) -> None:
+    from numba import njit
+
+    from rag_core.encoder import pairs
+
+    if instruction and not pairs._has_instruction():
+        pytest.skip("this processor has no such instruction")
+    monkeypatch.setattr(pairs, "_has_instruction", lambda: instruction)
+    pair, multiply = pairs.paired, pairs.pairs_8
+
+    @njit
+    def run(x: Any, tile: Any, asked: Any, kept: Any, out: Any) -> None:
+        for k in range(asked.shape[1]):
+            for row in range(8):
+                asked[row, k] = pair(x[row, 2 * k], x[row, 2 * k + 1])
+            for column in range(32):
+                kept[k, column] = pair(tile[2 * k, column], tile[2 * k + 1, column])
+        multiply(kept.ctypes.data, asked.ctypes.data, asked.strides[0], out.ctypes.data, out.strides[0], len(kept))
+
+    random = np.random.default_rng(11)
+    x, tile = (random.standard_normal(shape).astype(np.float32) for shape in ((8, 48), (48, 32)))
+    out = np.zeros((8, 32), dtype=np.float32)
+    run(x, tile, np.zeros((8, 24), np.int32), np.zeros((24, 32), np.int32), out)
+    near, far = ((((value.view(np.int32) + 0x8000) >> 16) << 16).view(np.float32) for value in (x, tile))
+    np.testing.assert_allclose(out, near @ far, atol=2e-5)
+    assert 0 < np.abs(out - x @ tile).max() < 0.1
+
+
 def test_vectors_are_close_to_those_of_float32(folder: Path) -> None:
     found = read_settings(folder)
     assert found is not None

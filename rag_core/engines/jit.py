@@ -14,7 +14,10 @@ __all__ = ["ENCODING", "GENERATION", "compiled_before", "load_kernels"]
 
 # Modules of kernels, each with the function that, once compiled, has compiled all others.
 _ENTRIES = {"rag_core.engines.kernels": "forward", "rag_core.encoder.kernels": "encode_pieces"}
-_SOURCES = ("engines/kernels.py", "engines/products.py", "engines/vectors.py", "encoder/kernels.py", "encoder/dots.py")
+_SOURCES = (
+    "engines/kernels.py", "engines/products.py", "engines/vectors.py",
+    "encoder/kernels.py", "encoder/dots.py", "encoder/pairs.py",
+)  # fmt: skip
 GENERATION, ENCODING = _ENTRIES
 _LOCK = threading.Lock()
 

@@ -173,12 +173,16 @@ def softmax(scores: Any, valid: int, whole: int) -> None:
     for j in range(valid, whole):
         scores[j] = scores[0]
     top = greatest(scores.ctypes.data, whole // 16)
+    for j in range(valid, whole):
+        scores[j] = top + _LOWEST
+    # Through whole vectors: what is beyond adds nothing that a float32 sum would notice.
     total = ZERO
-    for j in range(valid):
+    for j in range(whole):
         scores[j] = exp(scores[j] - top)
         total += scores[j]
+    factor = ONE / total
     for j in range(valid):
-        scores[j] /= total
+        scores[j] *= factor
     for j in range(valid, whole):
         scores[j] = ZERO
 

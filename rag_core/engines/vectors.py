@@ -255,12 +255,20 @@ def greatest(typing: Any, address: Any, vectors: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         address, vectors = args
-        top = builder.alloca(_VECTOR)
-        builder.store(load(builder, address, 0, _VECTOR), top)
-        with cgutils.for_range(builder, vectors) as loop:
-            place = builder.add(address, builder.mul(loop.index, ir.Constant(_LONG, 64)))
-            builder.store(extreme(builder, load(builder, place, 0, _VECTOR), builder.load(top), ">"), top)
-        return builder.extract_element(extreme_of(builder, builder.load(top), ">"), ir.Constant(ir.IntType(32), 0))
+        before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        index, top = builder.phi(_LONG), builder.phi(_VECTOR)
+        found = load(builder, builder.add(address, builder.mul(index, ir.Constant(_LONG, 64))), 0, _VECTOR)
+        higher = extreme(builder, found, top, ">")
+        following = builder.add(index, ir.Constant(_LONG, 1))
+        index.add_incoming(ir.Constant(_LONG, 0), before)
+        index.add_incoming(following, loop)
+        top.add_incoming(ir.Constant(_VECTOR, [float("-inf")] * 16), before)
+        top.add_incoming(higher, loop)
+        builder.cbranch(builder.icmp_signed("<", following, vectors), loop, after)
+        builder.position_at_end(after)
+        return builder.extract_element(extreme_of(builder, higher, ">"), ir.Constant(ir.IntType(32), 0))
 
     return types.float32(types.int64, types.int64), generate
 
