@@ -54,5 +54,7 @@ class WordTokens:
 
     def words(self, text: str, offset: int) -> Iterator[tuple[int, int, int]]:
         """Yield (start, end, tokens) of each word of `text`, the positions moved by `offset`."""
+        known = self._known
         for match in _WORD.finditer(text):
-            yield offset + match.start(), offset + match.end(), self.count(match.group())
+            word = match.group()
+            yield offset + match.start(), offset + match.end(), known[word] if word in known else self.count(word)

@@ -26,6 +26,7 @@ _LONG_WORD = re.compile(rf"(\S{{{MAX_WORD}}})(?=\S)")
 # A word that only draws a table or a line.
 _RULE = re.compile(r"(?:\|+|\.|[-–—._=*|:]{3,})")
 _RULES = re.compile(rf"(?<!\S){_RULE.pattern}(?!\S)")
+_CLOSING = ".!?\"')]"
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\Z")
 
 
@@ -131,7 +132,7 @@ def _plan(
     parts = list(words.words(text[start:end], start))
     sums = [0]
     for first, last, tokens in parts:
-        sums.append(sums[-1] + (0 if _RULE.fullmatch(text, first, last) else tokens))
+        sums.append(sums[-1] + (0 if not text[first].isalnum() and _RULE.fullmatch(text, first, last) else tokens))
     ranks = _break_ranks(text, parts, texts)
     windows: list[Window] = []
     first = 0
@@ -154,7 +155,8 @@ def _break_ranks(text: str, parts: Sequence[tuple[int, int, int]], texts: Window
         if "\n" in gap:
             ranks.append(4 if texts.in_table(after_start) else 3)
         elif gap:
-            ranks.append(2 if _SENTENCE_END.search(text[max(0, before_end - 4) : before_end]) else 1)
+            ends = text[before_end - 1] in _CLOSING and _SENTENCE_END.search(text, max(0, before_end - 4), before_end)
+            ranks.append(2 if ends else 1)
         else:
             ranks.append(0)
     return [*ranks, 3]
