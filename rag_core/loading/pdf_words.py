@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from rag_core.loading.pdf_covers import Covers
+from rag_core.loading.pdf_covers import Covers, address_of
 from rag_core.loading.pdf_grounds import Grounds
 
 __all__ = ["LINE_BREAK_HYPHEN", "PageWords", "Word", "read_words"]
@@ -137,7 +137,7 @@ class _WordReader:
         raw.FPDFText_GetCharOrigin(handle, start, self._x, self._y)
         raw.FPDFText_GetLooseCharBox(handle, start, first)
         raw.FPDFText_GetLooseCharBox(handle, final, last)
-        item = ctypes.cast(raw.FPDFText_GetTextObject(handle, start), ctypes.c_void_p).value or 0
+        item = address_of(raw.FPDFText_GetTextObject(handle, start))
         look = self._looks.get(item)
         if look is None:
             look = self._looks[item] = _look(handle, start, self._fonts)
