@@ -1,8 +1,9 @@
 """Speed and memory, ours against the plain recipe in one run.
 
 `python -m bench.latency [--repeats 3] [--out bench/results]` measures indexing of the 20-page sample report and of a
-200-page text, time to first token, tokens a second over the same prompt (and whether the text is the same), cold and
-warm start and peak memory. Each start is a process of its own. It prints a table, and writes JSON and a picture.
+200-page text, time to the first words (of a look-up, and of an answer that the model writes), tokens a second over the same
+prompt (and whether the text is the same), cold and warm start and peak memory. Each start is a process of its own. It
+prints a table, and writes JSON and a picture.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ QUESTIONS = (
     "What dividend per share does the Management Board propose for 2023?",
     "How many sites send readings to the Tidemark platform?",
 )
-WARM_UP = "Who chairs the audit committee?"
+# Our small model's policy reads what is looked up out of the document; these it has to write.
+WRITTEN = (
+    "Does the term loan mature in 2026?",
+    "Is the dividend that is proposed for 2023 above half a euro per share?",
+    "Do more than a thousand sites send readings to the Tidemark platform?",
+)
+WARM_UP = "Does anyone chair the audit committee?"
+START = "Is a haircut a part of the market value?"
 
 
 def long_text() -> str:
@@ -89,18 +97,20 @@ def _answers(ours: Any, plain: Any, repeats: int) -> dict[str, dict[str, float]]
     """Measure the first token over both recipes' own prompts, then decoding over one and the same prompt."""
     from bench.baseline import pdf_text
 
-    first: list[tuple[float, float]] = []
+    kinds = {"first words of a look-up (s)": QUESTIONS, "time to first token, written (s)": WRITTEN}
+    first: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
     with ours.session() as session:
         session.add_document(REPORT)
         plain.index(pdf_text(REPORT))
         session.ask(WARM_UP)
         list(plain.stream(WARM_UP, 4))
-        for question in QUESTIONS * repeats:
-            first.append((_first_text(session.stream(question)), _first_text(plain.stream(question, 2))))
+        for name, questions in kinds.items():
+            for question in questions * repeats:
+                first[name].append((_first_text(session.stream(question)), _first_text(plain.stream(question, 2))))
         plain.forget()
     decode, same = _decode(ours, plain, repeats)
     return {
-        "time to first token (s)": _medians(first),
+        **{name: _medians(pairs) for name, pairs in first.items()},
         "decoding (tokens/s)": decode,
         "same greedy text (share)": {"ours": same, "plain": 1.0},
     }
@@ -206,7 +216,7 @@ def _process(code: str, cache: str) -> tuple[float, float]:
         wrapped = wrapped.replace("pdf_text(Path(sys.argv[2]))", "[Path(sys.argv[2]).read_text()]")
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", wrapped, cache, str(sample), "What is a haircut?"],
+        [sys.executable, "-c", wrapped, cache, str(sample), START],
         capture_output=True,
         text=True,
         check=True,
