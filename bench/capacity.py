@@ -33,9 +33,9 @@ class Load:
     prompt_tokens: int = 2_048
     answer_tokens: int = 128
     visit_seconds: float = 1_800.0
-    document_windows: int = 120
-    search_core_seconds: float = 0.03
-    index_core_seconds: float = 3.6
+    document_windows: int = 140
+    search_core_seconds: float = 0.02
+    index_core_seconds: float = 1.5
     first_token_seconds: float = 3.0
 
 
