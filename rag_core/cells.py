@@ -101,7 +101,7 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> LookUp | None:
     if asked.kind not in _KINDS and periodic is None:
         return None
     hits = hits[:_MOST_HITS]
-    series = [item for grid in read_grids(hits) for item in table_series(grid)]
+    series = _series_in(hits)
     if not series:
         return None
     if periodic is not None:
@@ -140,15 +140,21 @@ def look_up_several(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
     if _RESPECTIVE.search(asked.text) is None:
         return ()
     hits = hits[:_MOST_HITS]
-    series = [item for grid in read_grids(hits) for item in table_series(grid)]
-    pool = gather(series, hits) if series else None
+    series = _series_in(hits)
+    if not series:
+        return ()
+    pool = gather(series, hits)
     best: tuple[LookUp, ...] = ()
-    for ways in _parted(_RESPECTIVE.sub(" ", asked.text)) if pool else ():
-        found = tuple(cells for way in ways if (cells := _look_up_row(way, pool)) is not None) if pool else ()
+    for ways in _parted(_RESPECTIVE.sub(" ", asked.text)):
+        found = tuple(cells for way in ways if (cells := _look_up_row(way, pool)) is not None)
         rows = {(cells.series.table, cells.points[0].row_start, cells.points[0].start) for cells in found}
         if len(found) == len(ways) == len(rows) and len({cells.series.table for cells in found}) == 1:
             best = max(best, found, key=lambda cells: min((item.score for item in cells), default=0.0))
     return best
+
+
+def _series_in(hits: Sequence[Hit]) -> list[Series]:
+    return [item for grid in read_grids(hits) for item in table_series(grid)]
 
 
 def _parted(text: str) -> Iterator[tuple[str, str]]:

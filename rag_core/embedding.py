@@ -215,9 +215,8 @@ def _packed(
         return PackedEncoder(plain, settings, cache)
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # shapes that do not divide, numbers of a kind numpy lacks, no place for what is compiled
+    except Exception as error:
+        # Shapes that do not divide, numbers of a kind that numpy lacks, no place for what is compiled: torch serves all.
         log.info("The embedder computes without products of bytes: %s", error)
         return None
 

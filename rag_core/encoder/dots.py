@@ -14,13 +14,14 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from rag_core.encoder.shapes import GROUP
 from rag_core.engines.vectors import extreme, extreme_of, load, operation, splat
 
-__all__ = ["GROUP", "ROWS", "quantise", "tile"]
+__all__ = ["ROWS", "quantise", "tile"]
 
-# Inputs that share a scale, and rows of activations that one call of `tile` multiplies: 12 sums of integers, 12 of
-# floats and the weights are what 32 registers hold.
-GROUP, ROWS = 96, 6
+# Rows of activations that one call of `tile` multiplies: 12 sums of integers, 12 of floats and the weights are what 32
+# registers hold.
+ROWS = 6
 
 _FLOAT, _BYTE, _WORD, _LONG = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _FLOATS, _WORDS, _BYTES = ir.VectorType(_FLOAT, 16), ir.VectorType(_WORD, 16), ir.VectorType(_BYTE, 16)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rag_core.encoder.dots import GROUP, ROWS, quantise, tile
+from rag_core.encoder.dots import ROWS, quantise, tile
 from rag_core.encoder.pairs import paired, pairs_8
+from rag_core.encoder.shapes import GROUP
 from rag_core.engines.products import F32, ONE, OPTIONS, ZERO, softmax
 from rag_core.engines.vectors import take
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.bert import BertSettings, layer_names, too_long
+from rag_core.encoder.shapes import GROUP, TILE
 from rag_core.engines.jit import ENCODING, load_kernels
 from rag_core.engines.memory import thread_count
 from rag_core.engines.team import team_of
@@ -24,8 +25,6 @@ __all__ = ["PackedEncoder", "multiplies_bytes"]
 Floats = npt.NDArray[np.float32]
 # Weights int8 [layer, output / 32, input / 4, 32, 4], their factors (see `rag_core.encoder.dots.tile`), and the bias.
 Matrix = tuple[npt.NDArray[np.int8], Floats, Floats]
-# Inputs that share a scale; outputs that are computed together.
-_GROUP, _TILE = 96, 32
 # Tokens of a piece of work: what is computed for them stays in the cache of one core.
 _PIECE_TOKENS = 128
 _POLL_SECONDS = 0.0002
@@ -57,7 +56,7 @@ class PackedEncoder:
         norm = "embeddings.LayerNorm"
         self._first_norm = np.stack([weights[f"{norm}.weight"], weights[f"{norm}.bias"]])
         names = [layer_names(number) for number in range(settings.layers)]
-        if (self._words.shape[1] // settings.heads) % _TILE:
+        if (self._words.shape[1] // settings.heads) % TILE:
             raise ValueError("The heads do not divide into tiles")
         self._matrices = [
             _stacked([_packed(weights, layer[part]) for layer in names]) for part in ("qkv", "back", "up", "down")
@@ -135,14 +134,14 @@ def _packed(weights: Mapping[str, Floats], names: Sequence[str]) -> Matrix:
     """Return the matrices of those names below one another, rounded to bytes."""
     matrix = np.concatenate([weights[f"{name}.weight"] for name in names])
     outputs, inputs = matrix.shape
-    if outputs % _TILE or inputs % _GROUP:
+    if outputs % TILE or inputs % GROUP:
         raise ValueError(f"A matrix of {outputs} x {inputs} does not divide into groups")
-    groups = matrix.reshape(outputs, inputs // _GROUP, _GROUP)
+    groups = matrix.reshape(outputs, inputs // GROUP, GROUP)
     scale = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
     rounded = np.rint(groups / scale[..., None]).astype(np.int8)
-    tiles = outputs // _TILE
-    data = rounded.reshape(tiles, _TILE, inputs // 4, 4).transpose(0, 2, 1, 3)
+    tiles = outputs // TILE
+    data = rounded.reshape(tiles, TILE, inputs // 4, 4).transpose(0, 2, 1, 3)
     factors = np.stack([scale, scale * rounded.sum(axis=-1, dtype=np.int32)]).astype(np.float32)
-    factors = factors.reshape(2, tiles, _TILE, inputs // _GROUP).transpose(1, 3, 0, 2)
+    factors = factors.reshape(2, tiles, TILE, inputs // GROUP).transpose(1, 3, 0, 2)
     bias = np.concatenate([weights[f"{name}.bias"] for name in names]).astype(np.float32)
     return np.ascontiguousarray(data), np.ascontiguousarray(factors), bias
