@@ -55,7 +55,7 @@ def test_the_paragraphs_are_many_varied_and_unlike_each_other(paragraphs: list[P
     ("content", "message"),
     [
         ("A text.\nQ Who? | nobody", "does not stand in the text"),
-        ("A text.\nWho? | text", "is not `Q question"),
+        ("A text.\nQ What? | text\nWho? | text", "is not `Q question"),
         ("A text.\nQ Who? text", "is not `Q question"),
         ("A text.", "has no questions"),
     ],
@@ -65,6 +65,13 @@ def test_a_wrong_paragraph_is_named(tmp_path: Path, content: str, message: str) 
     with pytest.raises(DataError, match=message) as raised:
         load_paragraphs(tmp_path)
     assert "one.txt, paragraph 2" in str(raised.value)
+
+
+def test_a_paragraph_may_hold_a_table(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("Sales:\n | 2024 | 2023\nPaint | 41 | 39\nQ What were sales of paint in 2024? | 41\n")
+    [paragraph] = load_paragraphs(tmp_path)
+    assert paragraph.text == "Sales:\n | 2024 | 2023\nPaint | 41 | 39"
+    assert paragraph.questions == (Question("What were sales of paint in 2024?", "41"),)
 
 
 def test_a_folder_without_paragraphs_is_refused(tmp_path: Path) -> None:

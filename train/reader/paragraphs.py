@@ -1,7 +1,8 @@
 """The paragraphs of `paragraphs/*.txt`, written for this project, with their questions and answers.
 
-A file holds blocks parted by empty lines: the paragraph on one line, then lines `Q question | answer`, the answer a part
-of the paragraph, or `-` where the paragraph does not hold it. Names in them are invented, or common knowledge.
+A file holds blocks parted by empty lines: the paragraph on one line or, where it holds a table, on several, then lines
+`Q question | answer`, the answer a part of the paragraph, or `-` where the paragraph does not hold it. A question does not
+hold ` | `. Names in them are invented, or common knowledge.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def load_paragraphs(folder: Path = FOLDER) -> list[Paragraph]:
 
 
 def _paragraph(path: Path, number: int, block: str) -> Paragraph:
-    text, *lines = block.splitlines()
+    lines = block.splitlines()
+    asked = next((at for at, line in enumerate(lines) if line.startswith("Q ")), len(lines))
+    text, lines = "\n".join(lines[:asked]), lines[asked:]
     questions = []
     for line in lines:
         question, bar, answer = line.removeprefix("Q ").rpartition(" | ")
