@@ -68,7 +68,9 @@ def test_a_wrong_paragraph_is_named(tmp_path: Path, content: str, message: str) 
 
 
 def test_a_paragraph_may_hold_a_table(tmp_path: Path) -> None:
-    (tmp_path / "one.txt").write_text("Sales:\n | 2024 | 2023\nPaint | 41 | 39\nQ What were sales of paint in 2024? | 41\n")
+    (tmp_path / "one.txt").write_text(
+        "Sales:\n | 2024 | 2023\nPaint | 41 | 39\nQ What were sales of paint in 2024? | 41\n"
+    )
     [paragraph] = load_paragraphs(tmp_path)
     assert paragraph.text == "Sales:\n | 2024 | 2023\nPaint | 41 | 39"
     assert paragraph.questions == (Question("What were sales of paint in 2024?", "41"),)
