@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import sys
@@ -357,23 +358,30 @@ def engine(folder: Path, **options: Any) -> CudaEngine:
     return CudaEngine(folder, shape(folder), NONE, **options)
 
 
-def test_threads_share_the_engine_and_the_thread_ends_with_the_work(folder: Path, says: Any) -> None:
+def test_threads_share_the_engine_and_its_thread_ends_with_it(folder: Path, says: Any) -> None:
+    others = set(threading.enumerate())
     made = engine(folder)
+    [working] = set(threading.enumerate()) - others
+    assert working.name == "cuda-engine"
     assert (made.at_once, made.longest) == (3, LENGTH)
     assert made.description == "CPU, float32, 3 chats at once"
     found: dict[int, list[int]] = {}
 
-    def ask(number: int) -> None:
-        found[number] = [token for step in made.generate(PROMPTS[number], 25) for token in step.tokens]
+    def ask(number: int, asked: CudaEngine) -> None:
+        found[number] = [token for step in asked.generate(PROMPTS[number], 25) for token in step.tokens]
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(PROMPTS))]
+    threads = [threading.Thread(target=ask, args=(number, made)) for number in range(len(PROMPTS))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert found == {number: says(prompt, 25) for number, prompt in enumerate(PROMPTS)}
     assert made.prepared()
-    assert not [thread for thread in threading.enumerate() if thread.name == "cuda-engine"]
+    assert working.is_alive()
+    del made, threads, thread
+    gc.collect()
+    working.join(60)
+    assert not working.is_alive()
 
 
 def test_closing_a_stream_frees_its_place(folder: Path, says: Any) -> None:

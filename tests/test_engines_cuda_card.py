@@ -75,3 +75,38 @@ def test_drafts_recordings_and_company_change_no_token(folder: Path, four_bit: b
         made = engine(folder, four_bit=four_bit, prompt_lookup=lookup)
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(lambda prompt, made=made: tokens(made, prompt), PROMPTS[:4])) == expected[:4]
+
+
+def test_rows_of_one_chat_attend_as_rows_of_any(folder: Path) -> None:
+    settings = read_settings(folder)
+    assert settings is not None
+    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16)
+    head, kept = settings.head_size, settings.key_value_heads
+    keys, values = (torch.randn(3, kept, 400, head, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    qkv = torch.randn(8, (settings.heads + 2 * kept) * head, device=DEVICE, dtype=torch.bfloat16)
+    slots = torch.tensor([2] * 6 + [3, 3], device=DEVICE)
+    positions = torch.tensor([*range(125, 131), -1, -1], device=DEVICE)
+    apart = operations.attend(qkv, keys, values, slots, positions, 400)
+    assert torch.equal(operations.attend(qkv, keys, values, slots, positions, 400, True)[:6], apart[:6])
+
+
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_kernels_that_begin_early_compute_the_same(folder: Path, four_bit: bool) -> None:
+    settings = read_settings(folder)
+    assert settings is not None
+    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16)
+    if not operations._chain["CHAIN"]:
+        pytest.skip("this card begins no kernel before the one ahead has ended")
+    weights = torch.randn(512, 512, device=DEVICE, dtype=torch.bfloat16) / 16
+    matrix = pack(weights) if four_bit else Matrix(512, 512, dense=weights)
+    norm, start = (torch.randn(*shape, device=DEVICE, dtype=torch.bfloat16) for shape in ((512,), (4, 512)))
+
+    def chained() -> torch.Tensor:
+        x = start
+        for _ in range(40):
+            x = operations.multiply(x, matrix, norm=norm, residual=x)
+        return x
+
+    early = [chained() for _ in range(5)]
+    operations._chain = {"CHAIN": False}
+    assert all(torch.equal(each, chained()) for each in early)

@@ -1,9 +1,13 @@
-"""The engine for NVIDIA cards: many chats at once over one Llama-type model, in a thread that lives while there is work."""
+"""The engine for NVIDIA cards: many chats at once over one Llama-type model, in a thread of its own.
+
+The thread stays while the engine does: CUDA's libraries keep plans and handles by thread, and a new one waits for them.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -72,8 +76,13 @@ class CudaEngine:
         lookup = prompt_lookup and (operations.steady_rows > 1 or dtype == torch.float32)
         self._scheduler = Scheduler(self._passes, stop_ids, lookup=lookup)
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._woken, self._rests = threading.Event(), threading.Event()
+        self._rests.set()
         self._chores = self._passes.kinds() if prepare and operations.steady_rows > 1 else []
+        work = threading.Thread(target=_work, args=(weakref.ref(self), self._woken), name="cuda-engine", daemon=True)
+        # Woken once more when the engine is gone, the thread ends.
+        weakref.finalize(self, self._woken.set)
+        work.start()
         if self._chores:
             self._wake()
 
@@ -116,34 +125,30 @@ class CudaEngine:
 
     def prepared(self, timeout_seconds: float | None = None) -> bool:
         """Wait until all that was asked for is done and the usual passes are recorded; return whether they are."""
-        with self._lock:
-            thread = self._thread
-        if thread is not None:
-            thread.join(timeout_seconds)
+        self._rests.wait(timeout_seconds)
         return not self._chores
 
     # The thread ------------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="cuda-engine", daemon=True)
-                self._thread.start()
+            self._rests.clear()
+            self._woken.set()
 
     def _context(self) -> AbstractContextManager[Any]:
         """Make the engine's stream the current one: recording needs one that is not the default."""
         return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
 
     def _work(self) -> None:
+        """Work until there is nothing left to do."""
         try:
             with torch.inference_mode(), self._context():
                 while self._turn():
                     pass
-        except BaseException as error:  # Nobody may wait for a thread that is gone.
-            log.error("The engine's thread broke", exc_info=error)
-            with self._lock:
-                self._thread = None
+        except BaseException as error:  # Nobody may wait for work that has ended.
+            log.error("The engine broke", exc_info=error)
             self._scheduler.fail(ModelError(f"The engine broke ({type(error).__name__}: {error}); restart the app"))
+            self._rests.set()
 
     def _turn(self) -> bool:
         """Return whether to go on."""
@@ -155,10 +160,10 @@ class CudaEngine:
             self._chore()
             return True
         with self._lock:
-            # Whoever submits after this look finds no thread and starts one.
+            # Whoever submits after this look wakes the thread again.
             if not self._scheduler.idle():
                 return True
-            self._thread = None
+            self._rests.set()
             return False
 
     def _chore(self) -> None:
@@ -169,6 +174,18 @@ class CudaEngine:
             log.warning("A pass could not be prepared: %s", error)
             self._chores.clear()
             self._passes.relieve()
+
+
+def _work(engine: weakref.ref[CudaEngine], woken: threading.Event) -> None:
+    """Do an engine's work whenever it wakes the thread, until there is no engine."""
+    while True:
+        woken.wait()
+        woken.clear()
+        made = engine()
+        if made is None:
+            return
+        made._work()
+        del made
 
 
 def fits(folder: Path, settings: LlamaSettings, length: int, dtype: torch.dtype, device: str = "cuda") -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
-from rag_core.engines.cuda import kernels
-from rag_core.engines.cuda.kernels import PART, ROWS
+from rag_core.engines.cuda import kernels, products
+from rag_core.engines.cuda.kernels import PART
+from rag_core.engines.cuda.model import Operations
 from rag_core.engines.cuda.plain import PlainOps
+from rag_core.engines.cuda.products import ROWS
 from rag_core.engines.cuda.weights import SPAN, Matrix, pack
 from rag_core.engines.llama import LlamaSettings
 
@@ -30,41 +34,81 @@ class FusedOps:
         self.settings = settings
         self._cosine, self._sine = self._plain.cosine, self._plain.sine
         self._whole: torch.Tensor | None = None
+        self._chain: dict[str, Any] = {"CHAIN": False}
+        if torch.cuda.get_device_capability(device) >= (9, 0) and _chains():
+            self._chain = {"CHAIN": True, "launch_pdl": True}
 
     def try_out(self, four_bit: bool) -> None:
-        """Hold every operation to the plain one on random numbers. Raises RuntimeError where they differ."""
-        s, plain = self.settings, self._plain
-        device, dtype = plain.cosine.device, plain.cosine.dtype
+        """Hold every operation to the plain one on random numbers. Raises RuntimeError where they differ.
+
+        Each is compiled at its first call, for a third of a second, so all are called beside one another.
+        """
+        trials = self._trials(four_bit)
+
+        def tried(trial: Callable[[Operations], list[torch.Tensor]]) -> list[torch.Tensor]:
+            with torch.inference_mode():
+                return trial(self)
+
+        with ThreadPoolExecutor(len(trials)) as pool:
+            found = list(pool.map(tried, trials))
+        for ours, trial in zip(found, trials, strict=True):
+            for our, their in zip(ours, trial(self._plain), strict=True):
+                error = float((our.float() - their.float()).norm() / their.float().norm())
+                if not error < _TOLERANCE:
+                    raise RuntimeError(f"the kernels' numbers are off by {error:.3f}")
+
+    def _trials(self, four_bit: bool) -> list[Callable[[Operations], list[torch.Tensor]]]:
+        """Return what to do by these operations and by the plain ones: all that serving does."""
+        s, device, dtype = self.settings, self._cosine.device, self._cosine.dtype
         random = torch.Generator(device).manual_seed(0)
 
         def new(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=random, device=device, dtype=dtype)
 
-        length = len(plain.cosine)
+        length, most = len(self._cosine), ROWS + 4
         slots, positions = torch.tensor([[1, 0, 0], [length // 2, 0, -1]], device=device)
+        of_one = torch.full((most,), 1, device=device), torch.arange(length - most, length, device=device)
         dense, norm = new(2 * PART, s.hidden) / s.hidden**0.5, new(s.hidden)
         matrix = pack(dense) if four_bit else Matrix(2 * PART, s.hidden, dense=dense)
-        qkv = new(3, (s.heads + 2 * s.key_value_heads) * s.head_size)
+        head = Matrix(2 * PART, s.hidden, dense=dense)
+        qkv = new(most, (s.heads + 2 * s.key_value_heads) * s.head_size)
         caches = [new(2, s.key_value_heads, length, s.head_size) for _ in range(2)]
-        x, residual = new(3, s.hidden), new(3, 2 * PART)
-        found = []
-        for each in (self, plain):
+        x, residual = new(most, s.hidden), new(most, 2 * PART)
+
+        def attention(do: Operations) -> list[torch.Tensor]:
+            copied, keys, values = qkv[:3].clone(), caches[0].clone(), caches[1].clone()
+            do.rotate(copied, keys, values, slots, positions)
+            return [do.attend(copied, keys, values, slots, positions, length)[:2], keys, values]
+
+        def attention_of_one(do: Operations) -> list[torch.Tensor]:
             copied, keys, values = qkv.clone(), caches[0].clone(), caches[1].clone()
-            each.rotate(copied, keys, values, slots, positions)
-            parts = [each.attend(copied, keys, values, slots, positions, length)[:2], keys, values]
-            parts += [each.multiply(x, matrix, residual=residual), each.multiply(x, matrix, norm=norm)]
-            parts += [each.gate(x, matrix, norm)]
-            found.append([part.float() for part in parts])
-        error = max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(*found, strict=True))
-        if not error < _TOLERANCE:
-            raise RuntimeError(f"the kernels' numbers are off by {error:.3f}")
+            do.rotate(copied, keys, values, *of_one)
+            return [do.attend(copied, keys, values, *of_one, length, True), keys, values]
+
+        def multiplied(rows: int) -> list[Callable[[Operations], list[torch.Tensor]]]:
+            return [
+                lambda do: [do.multiply(x[:rows], matrix, residual=residual[:rows])],
+                lambda do: [do.multiply(x[:rows], matrix, norm=norm)],
+                lambda do: [do.gate(x[:rows], matrix, norm)],
+                lambda do: [do.multiply(x[:rows], head)],
+            ]
+
+        counts = (ROWS // 2, ROWS, most)
+        return [attention, attention_of_one, *[trial for rows in counts for trial in multiplied(rows)]]
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """See PlainOps."""
         y = torch.empty_like(x)
         width = _power(x.shape[1])
         kernels.normalise[(len(x),)](
-            x, weight, y, x.shape[1], self.settings.epsilon, WIDTH=width, num_warps=8 if width > 2_048 else 4
+            x,
+            weight,
+            y,
+            x.shape[1],
+            self.settings.epsilon,
+            WIDTH=width,
+            num_warps=8 if width > 2_048 else 4,
+            **self._chain,
         )
         return y
 
@@ -91,7 +135,7 @@ class FusedOps:
         both = self.multiply(x, matrix, norm=norm)
         half = matrix.outputs // 2
         y = torch.empty(len(x), half, dtype=x.dtype, device=x.device)
-        kernels.gate_wide[(len(x), -(-half // 1_024))](both, y, half, WIDTH=1_024)
+        kernels.gate_wide[(len(x), -(-half // 1_024))](both, y, half, WIDTH=1_024, **self._chain)
         return y
 
     def rotate(
@@ -105,7 +149,7 @@ class FusedOps:
             qkv, keys, values, self._cosine, self._sine, slots, positions, keys.shape[2],
             HEADS=s.heads, KEPT=s.key_value_heads, HEAD=s.head_size, SHARE=share, num_warps=1 if share == 4 else 4,
             # A product that is rounded must not become part of a fused multiply-add, which does not round it.
-            enable_fp_fusion=False,
+            enable_fp_fusion=False, **self._chain,
         )  # fmt: skip
 
     def attend(
@@ -116,22 +160,25 @@ class FusedOps:
         slots: torch.Tensor,
         positions: torch.Tensor,
         reach: int,
+        together: bool = False,
     ) -> torch.Tensor:
         """See PlainOps."""
         s, rows, parts = self.settings, len(qkv), -(-reach // PART)
         found = torch.empty(rows, s.heads, parts, s.head_size, dtype=torch.float32, device=qkv.device)
         tops = torch.empty(rows, s.heads, parts, dtype=torch.float32, device=qkv.device)
         sums = torch.empty_like(tops)
-        tall = max(16, _power(s.heads // s.key_value_heads))
-        kernels.attend[(rows, s.key_value_heads, parts)](
+        sharing = s.heads // s.key_value_heads
+        group = max(1, 16 // sharing) if together and rows > 1 else 1
+        kernels.attend[(-(-rows // group), s.key_value_heads, parts)](
             qkv, keys, values, slots, positions, found, tops, sums, keys.shape[2], s.head_size**-0.5,
-            s.window or _EVERYWHERE, parts,
-            HEADS=s.heads, KEPT=s.key_value_heads, HEAD=s.head_size, TALL=tall, PART_=PART, num_warps=4,
+            s.window or _EVERYWHERE, rows, parts,
+            HEADS=s.heads, KEPT=s.key_value_heads, HEAD=s.head_size, TALL=max(16, _power(group * sharing)), PART_=PART,
+            GROUP=group, num_warps=4, **self._chain,
         )  # fmt: skip
         y = torch.empty(rows, s.heads * s.head_size, dtype=qkv.dtype, device=qkv.device)
         kernels.join[(rows, s.heads)](
             found, tops, sums, positions, y, parts,
-            HEADS=s.heads, HEAD=s.head_size, TOGETHER=16, PART_=PART, num_warps=4,
+            HEADS=s.heads, HEAD=s.head_size, TOGETHER=16, PART_=PART, num_warps=4, **self._chain,
         )  # fmt: skip
         return y
 
@@ -140,11 +187,14 @@ class FusedOps:
         y = torch.empty(len(x), made, dtype=x.dtype, device=x.device)
         packed = matrix.packed
         shape = tile(matrix, gated)
-        kernels.multiply[(-(-made // shape["WIDE"]),)](
+        step = SPAN if packed is not None else shape["DEEP"]
+        spans = -(-matrix.inputs // step)
+        products.multiply[(-(-made // shape["WIDE"]),)](
             x, matrix.dense if packed is None else packed.words, x if packed is None else packed.scales,
-            x if residual is None else residual, y, len(x), matrix.outputs, matrix.inputs, -(-matrix.inputs // SPAN),
-            RESIDUAL=residual is not None, GATED=gated, PACKED=packed is not None, EVEN=matrix.inputs % SPAN == 0,
-            TALL=ROWS, **shape,
+            x if residual is None else residual, y, len(x), matrix.outputs, matrix.inputs, spans,
+            RESIDUAL=residual is not None, GATED=gated, PACKED=packed is not None,
+            EVEN=matrix.inputs % (shape["SPLIT"] * step) == 0,
+            TALL=ROWS if len(x) > ROWS // 2 else ROWS // 2, num_warps=shape["SPLIT"], **shape, **self._chain,
         )  # fmt: skip
         return y
 
@@ -157,21 +207,31 @@ class FusedOps:
             self._whole = torch.empty(size, dtype=dtype, device=packed.words.device)
         y = self._whole[:size].view(matrix.outputs, matrix.inputs)
         spans = -(-matrix.inputs // SPAN)
-        kernels.unpack[(-(-matrix.outputs // 32), spans)](
-            packed.words, packed.scales, y, matrix.outputs, matrix.inputs, spans, WIDE=32
+        products.unpack[(-(-matrix.outputs // 32), spans)](
+            packed.words, packed.scales, y, matrix.outputs, matrix.inputs, spans, WIDE=32, **self._chain
         )
         return y
 
 
 def tile(matrix: Matrix, gated: bool) -> dict[str, Any]:
-    """Return outputs and inputs of a program's tile, its warps, and how many tiles are on their way at once."""
+    """Return outputs and inputs of a warp's tile, its sections, tiles on their way at once, bytes to ask for early."""
     if matrix.packed is not None:
-        return {"WIDE": 32, "DEEP": 32, "STAGES": 3, "num_warps": 4}
-    deep = next(size for size in (256, 128, 64, 32) if matrix.inputs % size == 0)
-    # Measured on an H200 at 7B: what has few outputs needs small tiles to keep all processors busy.
-    if matrix.outputs > 4_096:
-        return {"WIDE": 32, "DEEP": deep, "STAGES": 3, "num_warps": 4}
-    return {"WIDE": 16, "DEEP": deep, "STAGES": 5, "num_warps": 2}
+        spans = -(-matrix.inputs // SPAN)
+        split = next((size for size in (8, 4, 2) if spans % size == 0), 1)
+        return {"WIDE": 16, "DEEP": 32, "SPLIT": split, "STAGES": 2, "AHEAD": min(128, spans // split * 64)}
+    deep = 64 if matrix.inputs % 64 == 0 else 32
+    split = next((size for size in (4, 2) if matrix.inputs % (size * deep) == 0), 1)
+    return {"WIDE": 16, "DEEP": deep, "SPLIT": split, "STAGES": 4, "AHEAD": 128}
+
+
+def _chains() -> bool:
+    """Whether this Triton can launch a kernel before the one ahead of it has ended."""
+    try:
+        from triton.backends.nvidia.compiler import CUDAOptions
+        from triton.language.extra import cuda
+    except ImportError:
+        return False
+    return hasattr(cuda, "gdc_wait") and "launch_pdl" in CUDAOptions.__dataclass_fields__
 
 
 def _power(number: int) -> int:

@@ -45,6 +45,7 @@ class Operations(Protocol):
         slots: torch.Tensor,
         positions: torch.Tensor,
         reach: int,
+        together: bool = False,
     ) -> torch.Tensor: ...
 
 
@@ -89,11 +90,16 @@ class SlotModel:
             x = self._layer(x, layer, number, slots, positions, attend)
         return self._logits(x)
 
-    def step(self, ids: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, reach: int) -> torch.Tensor:
-        """Read rows (T) of any chats, all below position `reach`; return the logits (T, vocabulary) after each."""
+    def step(
+        self, ids: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, reach: int, *, together: bool = False
+    ) -> torch.Tensor:
+        """Read rows (T) of any chats, all below position `reach`; return the logits (T, vocabulary) after each.
+
+        `together`: the rows are all of one chat, idle ones last.
+        """
 
         def attend(qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-            return self.operations.attend(qkv, keys, values, slots, positions, reach)
+            return self.operations.attend(qkv, keys, values, slots, positions, reach, together)
 
         x = functional.embedding(ids, self.weights.embedding)
         for number, layer in enumerate(self.weights.layers):

@@ -128,7 +128,8 @@ class Passes:
         )
         self._rows[:, :width] = self._device(columns)
         self._set = ()
-        self._run("check", width, self._reach(1 + max(row.position for row in rows)))
+        together = all(row.slot == rows[0].slot for row in rows)
+        self._run("same" if together else "check", width, self._reach(1 + max(row.position for row in rows)))
 
     def try_out(self) -> None:
         """Run a pass of every sort, and where they are recorded each a second time. Raises whatever is in the way."""
@@ -163,8 +164,8 @@ class Passes:
             if reach >= self.model.length:
                 break
             reach *= 2
-        found = [("check", rows, reach) for rows in (16, self._short) for reach in reaches]
-        found += [("advance", 1, reach) for reach in reaches]
+        found = [("same", rows, reach) for rows in (16, self._short) for reach in reaches]
+        found += [("advance", 1, reach) for reach in reaches] + [("check", 16, reach) for reach in reaches]
         return found + [("advance", width, reach) for width in self._widths[1:] for reach in reaches]
 
     def relieve(self) -> None:
@@ -177,10 +178,16 @@ class Passes:
         if (graph := self._graphs.get(key)) is not None:
             graph.replay()
             return
-        body = self._advance if kind == "advance" else self._check
+
+        def body() -> None:
+            if kind == "advance":
+                self._advance(width, reach)
+            else:
+                self._check(width, reach, kind == "same")
+
         # The first is run as it is, since recording alone computes nothing; it also compiles what is needed.
-        body(width, reach)
-        if self._record and (graph := self._recorded(lambda: body(width, reach))) is not None:
+        body()
+        if self._record and (graph := self._recorded(body)) is not None:
             self._graphs[key] = graph
 
     def _recorded(self, body: Callable[[], None]) -> Any:
@@ -210,9 +217,9 @@ class Passes:
         self._place[slots] = torch.where(positions < 0, positions, positions + 1)
         self._chosen[:width] = chosen
 
-    def _check(self, width: int, reach: int) -> None:
+    def _check(self, width: int, reach: int, together: bool) -> None:
         ids, slots, positions = self._rows[:, :width]
-        self._chosen[:width] = self.model.step(ids, slots, positions, reach).argmax(-1)
+        self._chosen[:width] = self.model.step(ids, slots, positions, reach, together=together).argmax(-1)
 
     def _width(self, rows: int) -> int:
         return next(width for width in self._widths if width >= rows)

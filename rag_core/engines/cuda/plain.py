@@ -87,8 +87,12 @@ class PlainOps:
         slots: torch.Tensor,
         positions: torch.Tensor,
         reach: int,
+        together: bool = False,
     ) -> torch.Tensor:
-        """Return the attention of each row to its chat up to its position, all below `reach`: (T, heads * head)."""
+        """Return the attention of each row to its chat up to its position, all below `reach`: (T, heads * head).
+
+        `together`: all rows are of one chat, idle ones last, so that its keys need to be read only once.
+        """
         s = self.settings
         queries = qkv.view(len(qkv), -1, s.head_size)[:, : s.heads].unsqueeze(2)
         places = torch.arange(reach, device=qkv.device).view(1, -1)

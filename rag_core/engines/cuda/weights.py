@@ -24,7 +24,7 @@ class Packed:
     """Weights of four bits: a weight is its bits less 8, times its scale.
 
     `words` int32 (outputs, padded inputs / 8); `scales` int32 (padded inputs / GROUP / 2, outputs), each word the
-    float16 scales of two groups, the first in its lower half. Inputs are padded with zeros to a multiple of SPAN.
+    bfloat16 scales of two groups, the first in its lower half. Inputs are padded with zeros to a multiple of SPAN.
     """
 
     words: torch.Tensor
@@ -119,9 +119,10 @@ def _matrix(tensor: torch.Tensor, four_bit: bool) -> Matrix:
 def pack(tensor: torch.Tensor) -> Matrix:
     """Return a matrix in four bits with a scale for every GROUP inputs.
 
-    Word c of a SPAN holds in its nibble j the weight j * GROUP + c of the span, so that one shift of all words gives
-    the whole of one group. The weight that is furthest from zero gets the lowest of the sixteen levels, which has no
-    opposite; of a few scales a group takes that with the smallest square error.
+    A SPAN has 32 words. Weight c of its group g lies in word 2 * (c // 2) + g % 2, in nibble g // 2 + 4 * (c % 2), so that
+    one shift and one mask give the tensor cores two weights of a group in one register. The weight that is furthest
+    from zero gets the lowest of the sixteen levels, which has no opposite; of a few scales a group takes that with the
+    smallest square error.
     """
     outputs, inputs = tensor.shape
     padded = -(-inputs // SPAN) * SPAN
@@ -129,17 +130,20 @@ def pack(tensor: torch.Tensor) -> Matrix:
     furthest = whole.gather(-1, whole.abs().argmax(-1, keepdim=True))
     best, best_error = torch.zeros_like(furthest), torch.full_like(furthest, torch.inf)
     for share in _SHARES:
-        # What is stored is rounded to float16: the bits are chosen for that.
-        scale = (furthest * share / _LOWEST).half().float()
+        # What is stored is rounded to bfloat16: the bits are chosen for that.
+        scale = (furthest * share / _LOWEST).bfloat16().float()
         error = (_levels(whole, scale) * scale - whole).square().sum(-1, keepdim=True)
         best = torch.where(error < best_error, scale, best)
         best_error = torch.minimum(error, best_error)
-    nibbles = (_levels(whole, best).int() - _LOWEST).view(outputs, padded // SPAN, SPAN // GROUP, GROUP)
-    words = torch.zeros(outputs, padded // SPAN, GROUP, dtype=torch.int32, device=tensor.device)
-    for number in range(SPAN // GROUP):
-        words |= nibbles[:, :, number] << (4 * number)
-    pairs = best.half().view(outputs, -1, 2).transpose(0, 1).contiguous().view(torch.int32)
-    return Matrix(outputs, inputs, packed=Packed(words.view(outputs, padded // 8), pairs.squeeze(-1)))
+    # Group g is 2 * quarter + side, its weight c is 2 * pair + half.
+    quarters, pairs = SPAN // GROUP // 2, GROUP // 2
+    nibbles = (_levels(whole, best).int() - _LOWEST).view(outputs, padded // SPAN, quarters, 2, pairs, 2)
+    words = torch.zeros(outputs, padded // SPAN, pairs, 2, dtype=torch.int32, device=tensor.device)
+    for quarter in range(quarters):
+        for half in range(2):
+            words |= nibbles[:, :, quarter, :, :, half].transpose(-1, -2) << (4 * quarter + 16 * half)
+    scales = best.bfloat16().view(outputs, -1, 2).transpose(0, 1).contiguous().view(torch.int32)
+    return Matrix(outputs, inputs, packed=Packed(words.view(outputs, padded // 8), scales.squeeze(-1)))
 
 
 def _levels(whole: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -150,9 +154,10 @@ def unpack(matrix: Matrix, dtype: torch.dtype) -> torch.Tensor:
     """Return the whole matrix (outputs, inputs) of what `pack` made."""
     if matrix.packed is None:
         raise ValueError("the matrix is not packed")
-    words, rows = matrix.packed.words, matrix.outputs
-    shifts = torch.arange(0, 32, 4, dtype=torch.int32, device=words.device)
-    nibbles = (words.view(rows, -1, 1, GROUP) >> shifts.view(1, 1, -1, 1)) & 15
-    scales = matrix.packed.scales.unsqueeze(-1).view(torch.float16).transpose(0, 1).reshape(rows, -1, 1)
-    whole = (nibbles.view(rows, -1, GROUP) + _LOWEST).float() * scales.float()
+    words, rows = matrix.packed.words.view(matrix.outputs, -1, GROUP // 2, 2), matrix.outputs
+    shifts = torch.arange(0, 32, 4, dtype=torch.int32, device=words.device).view(2, -1)
+    # (rows, spans, pairs, sides, halves, quarters), then in the order of the inputs.
+    nibbles = ((words[..., None, None] >> shifts) & 15).permute(0, 1, 5, 3, 2, 4)
+    scales = matrix.packed.scales.unsqueeze(-1).view(torch.bfloat16).transpose(0, 1).reshape(rows, -1, 1)
+    whole = (nibbles.reshape(rows, -1, GROUP) + _LOWEST).float() * scales.float()
     return whole.view(rows, -1)[:, : matrix.inputs].to(dtype)

@@ -1,0 +1,207 @@
+"""The product of few rows and a matrix, the kernel that decoding spends its time in (Triton, NVIDIA cards from Ampere on).
+
+Decoding reads every weight once a token, so the product's speed should be the memory's. Up to ROWS rows share one read of
+the weights, and a row's numbers never depend on how many there are: checking a draft gives the same tokens as one token at
+a time. Weights are the tensor cores' first operand, rows the second: eight rows cost half of sixteen. Each warp has a
+section of the inputs of its own, since a matrix with few outputs would keep too few warps busy otherwise.
+
+On Hopper a kernel begins while the one before it ends (programmatic dependent launch; CUDA programming guide, 7.29.4 of
+version 13.0): until its inputs are there it asks for the weights that it will read first.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+__all__ = ["ROWS", "multiply", "unpack", "wait"]
+
+# Rows of one narrow product.
+ROWS = 16
+
+# Two weights of each of two words, less 8. Under 0x4300 the bits of n are those of 128 + n in bfloat16, under 0x6400
+# those of 1024 + n in float16; a fused multiply-add by one takes off what is too much.
+_BFLOAT16 = tl.constexpr("""{
+.reg .b32 one, less; mov.b32 one, 0x3F803F80; mov.b32 less, 0xC308C308;
+lop3.b32 $0, $2, 0x000F000F, 0x43004300, 0xEA; lop3.b32 $1, $3, 0x000F000F, 0x43004300, 0xEA;
+fma.rn.bf16x2 $0, $0, one, less; fma.rn.bf16x2 $1, $1, one, less;
+}""")
+_FLOAT16 = tl.constexpr("""{
+.reg .b32 one, less; mov.b32 one, 0x3C003C00; mov.b32 less, 0xE408E408;
+lop3.b32 $0, $2, 0x000F000F, 0x64006400, 0xEA; lop3.b32 $1, $3, 0x000F000F, 0x64006400, 0xEA;
+fma.rn.f16x2 $0, $0, one, less; fma.rn.f16x2 $1, $1, one, less;
+}""")
+_AHEAD = tl.constexpr("cp.async.bulk.prefetch.L2.global [$1], $2; // $0")
+
+
+@triton.jit
+def wait():
+    """Let the next kernel begin, and wait for the numbers of the one before."""
+    tl.extra.cuda.gdc_launch_dependents()
+    tl.extra.cuda.gdc_wait()
+
+
+@triton.jit
+def _ask(at, size):
+    """Ask for `size` bytes from each address on, which the second-level cache is to hold."""
+    tl.inline_asm_elementwise(_AHEAD, "=r,l,r", [at, size], dtype=tl.int32, is_pure=False, pack=1)
+
+
+@triton.jit
+def _two(words, kind: tl.constexpr):
+    """Two groups of weights of (..., 32) words, each (..., 32).
+
+    The tensor cores' layout gives a thread neighbouring words, so two of them make two registers of two weights:
+    no bits are moved but by one shift. `pack` in `weights` puts the weights where this finds them.
+    """
+    if kind == tl.bfloat16:
+        first, second = tl.inline_asm_elementwise(
+            _BFLOAT16, "=r,=r,r,r", [words], dtype=(tl.bfloat16, tl.bfloat16), is_pure=True, pack=2
+        )
+    else:
+        first, second = tl.inline_asm_elementwise(
+            _FLOAT16, "=r,=r,r,r", [words], dtype=(tl.float16, tl.float16), is_pure=True, pack=2
+        )
+    return first, second
+
+
+@triton.jit
+def _scales(pair):
+    """The two bfloat16 numbers of each word."""
+    return (pair << 16).to(tl.float32, bitcast=True), (pair & -65536).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _rows(at, start, real, inputs, DEEP: tl.constexpr, EVEN: tl.constexpr):
+    """x's columns [start, start + DEEP) of each section: (sections, DEEP, rows), zeros where there is nothing."""
+    column = start[:, None, None] + tl.arange(0, DEEP)[None, :, None]
+    mask = real[None, None, :] & (column >= 0)
+    if not EVEN:
+        mask = mask & (column < inputs)
+    return tl.load(at[None, None, :] + column, mask=mask, other=0.0)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def multiply(
+    x, weights, scales, residual, y, rows, outputs, inputs, spans,
+    RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr, CHAIN: tl.constexpr,
+    WIDE: tl.constexpr, DEEP: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
+    AHEAD: tl.constexpr,
+):  # fmt: skip
+    """y (rows, outputs) = x times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
+
+    Under GATED, `outputs` counts those of the matrix and y has half of them. PACKED: see `pack` in `weights`. Each of SPLIT
+    warps reads `spans / SPLIT` spans of 256 inputs (PACKED) or DEEP of them. AHEAD: bytes that a thread asks for early.
+    """
+    made = outputs // 2 if GATED else outputs
+    place = tl.program_id(0) * WIDE + tl.arange(0, WIDE)
+    # Programs past the end read the last output again and do not store it.
+    output = tl.minimum(place, made - 1)
+    each = tl.cdiv(spans, SPLIT)
+    first = tl.arange(0, SPLIT) * each
+    if CHAIN:
+        if AHEAD > 0:
+            # A warp asks for the beginnings of its section, as many bytes of each output.
+            share: tl.constexpr = 32 // WIDE
+            thread = tl.arange(0, 32 * SPLIT)
+            line = tl.minimum(tl.program_id(0) * WIDE + thread % 32 // share, made - 1).to(tl.int64)
+            if PACKED:
+                begin = line * spans * 128 + (thread // 32) * each * 128 + (thread % share) * AHEAD
+            else:
+                begin = line * inputs * 2 + (thread // 32) * each * (2 * DEEP) + (thread % share) * AHEAD
+            size = tl.full((32 * SPLIT,), AHEAD, tl.int32)
+            _ask(weights.to(tl.int64, bitcast=True) + begin, size)
+            if GATED:
+                half = made.to(tl.int64) * (spans * 128 if PACKED else inputs * 2)
+                _ask(weights.to(tl.int64, bitcast=True) + half + begin, size)
+        wait()
+    row = tl.arange(0, TALL)
+    real, at_row = row < rows, x + row * inputs
+    total = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
+    other = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
+    if PACKED:
+        kind: tl.constexpr = x.dtype.element_ty
+        word = tl.arange(0, 32)
+        at = weights + output[None, :, None] * (spans * 32) + first[:, None, None] * 32 + word[None, None, :]
+        by = scales + first[:, None] * (4 * outputs) + output[None, :]
+        for span in tl.range(0, each, num_stages=STAGES):
+            if EVEN:
+                bits = tl.load(at + span * 32)
+            else:
+                there = first + span < spans
+                bits = tl.load(at + span * 32, mask=there[:, None, None], other=0)
+            if GATED:
+                if EVEN:
+                    more = tl.load(at + made * (spans * 32) + span * 32)
+                else:
+                    more = tl.load(at + made * (spans * 32) + span * 32, mask=there[:, None, None], other=0)
+            for quarter in tl.static_range(4):
+                if EVEN:
+                    pair = tl.load(by + (span * 4 + quarter) * outputs)
+                else:
+                    pair = tl.load(by + (span * 4 + quarter) * outputs, mask=there[:, None], other=0)
+                start = (first + span) * 256 + quarter * 64
+                part = _rows(at_row, start, real, inputs, 32, EVEN)
+                later = _rows(at_row, start + 32, real, inputs, 32, EVEN)
+                lower, upper = _two(bits >> (4 * quarter), kind)
+                low, high = _scales(pair)
+                total += tl.dot(lower, part) * low[:, :, None]
+                total += tl.dot(upper, later) * high[:, :, None]
+                if GATED:
+                    if EVEN:
+                        pair = tl.load(by + (span * 4 + quarter) * outputs + made)
+                    else:
+                        pair = tl.load(by + (span * 4 + quarter) * outputs + made, mask=there[:, None], other=0)
+                    lower, upper = _two(more >> (4 * quarter), kind)
+                    low, high = _scales(pair)
+                    other += tl.dot(lower, part) * low[:, :, None]
+                    other += tl.dot(upper, later) * high[:, :, None]
+    else:
+        for step in tl.range(0, each, num_stages=STAGES):
+            start = (first + step) * DEEP
+            column = start[:, None, None] + tl.arange(0, DEEP)[None, None, :]
+            at = weights + output[None, :, None] * inputs + column
+            part = _rows(at_row, start, real, inputs, DEEP, EVEN)
+            if EVEN:
+                total = tl.dot(tl.load(at), part, total)
+                if GATED:
+                    other = tl.dot(tl.load(at + made * inputs), part, other)
+            else:
+                there = (column < inputs) & (output[None, :, None] >= 0)
+                total = tl.dot(tl.load(at, mask=there, other=0.0), part, total)
+                if GATED:
+                    other = tl.dot(tl.load(at + made * inputs, mask=there, other=0.0), part, other)
+    out = tl.sum(total, 0)
+    result: tl.constexpr = y.dtype.element_ty
+    if GATED:
+        gate = out.to(result).to(tl.float32)
+        gate = (gate / (1.0 + tl.exp(-gate))).to(result).to(tl.float32)
+        out = gate * tl.sum(other, 0).to(result).to(tl.float32)
+    to = row[None, :] * made + place[:, None]
+    mask = real[None, :] & (place[:, None] < made)
+    if RESIDUAL:
+        out = out.to(result).to(tl.float32) + tl.load(residual + to, mask=mask, other=0.0).to(tl.float32)
+    tl.store(y + to, out.to(result), mask=mask)
+
+
+@triton.jit
+def unpack(words, scales, y, outputs, inputs, spans, WIDE: tl.constexpr, CHAIN: tl.constexpr):
+    """y (outputs, inputs) = the whole weights of a four-bit matrix, WIDE rows and one span a program."""
+    if CHAIN:
+        wait()
+    output, span = tl.program_id(0) * WIDE + tl.arange(0, WIDE), tl.program_id(1)
+    there = output < outputs
+    place = tl.arange(0, 32)
+    at = words + output[:, None].to(tl.int64) * (spans * 32) + span * 32 + (place // 2 * 2)[None, :]
+    for group in tl.static_range(8):
+        bits = tl.load(at + group % 2, mask=there[:, None], other=0)
+        pair = tl.load(scales + (span * 4 + group // 2) * outputs + output, mask=there, other=0)
+        low, high = _scales(pair)
+        by = high if group % 2 else low
+        number = ((bits >> (4 * (group // 2) + 16 * (place % 2)[None, :])) & 15) - 8
+        column = span * 256 + group * 32 + place
+        tl.store(
+            y + output[:, None].to(tl.int64) * inputs + column[None, :],
+            (number.to(tl.float32) * by[:, None]).to(y.dtype.element_ty),
+            mask=there[:, None] & (column[None, :] < inputs),
+        )
