@@ -30,8 +30,9 @@ SHAPES = {
     "down": (4_096, 14_336),
     "head": (32_000, 4_096),
 }
-_TILES = [(16, 256, 5, 2), (16, 256, 4, 2), (32, 128, 6, 4), (32, 256, 3, 4), (32, 256, 4, 4), (64, 128, 4, 4)]
-_PACKED_TILES = [(32, 32, 3, 4), (32, 32, 4, 4), (16, 32, 4, 2), (16, 32, 6, 1), (64, 32, 3, 4), (64, 32, 3, 8)]
+# Outputs, inputs, sections, stages: see `fused.tile`.
+_TILES = [(16, 128, 2, 4), (16, 128, 4, 3), (16, 256, 2, 3), (32, 128, 2, 5), (64, 128, 2, 3), (64, 64, 2, 4)]
+_PACKED_TILES = [(32, 32, 2, 3), (32, 32, 4, 3), (32, 32, 4, 2), (16, 32, 4, 2), (16, 32, 8, 2), (64, 32, 4, 2)]
 _BYTES = 400_000_000
 
 
@@ -79,16 +80,16 @@ def product(operations: fused.FusedOps, name: str, four_bit: bool, rows: int) ->
 
 
 def _always(tile: tuple[int, ...], matrix: Matrix, gated: bool) -> dict[str, Any]:
-    return dict(zip(("WIDE", "DEEP", "STAGES", "num_warps"), tile, strict=True))
+    return dict(zip(("WIDE", "DEEP", "SPLIT", "STAGES"), tile, strict=True))
 
 
 def measure(sweep: bool) -> dict[str, dict[str, Any]]:
     """Return for each product its figures at one row and at 16, and with other tiles if asked for."""
     settings = LlamaSettings(1, 4_096, 32, 8, 128, 14_336, 32_000, 1e-5, 1e4, False, 1_024)
-    operations = fused.FusedOps(settings, 1_024, torch.device("cuda"), torch.bfloat16)
     chosen = fused.tile
     found: dict[str, dict[str, Any]] = {}
     for four_bit in (False, True):
+        operations = fused.FusedOps(settings, 1_024, torch.device("cuda"), torch.bfloat16, four_bit=four_bit)
         for name in SHAPES:
             if four_bit and name == "head":
                 continue

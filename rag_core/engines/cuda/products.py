@@ -5,8 +5,8 @@ the weights, and a row's numbers never depend on how many there are: checking a 
 a time. Weights are the tensor cores' first operand, rows the second: eight rows cost half of sixteen. Each warp has a
 section of the inputs of its own, since a matrix with few outputs would keep too few warps busy otherwise.
 
-On Hopper a kernel begins while the one before it ends (programmatic dependent launch; CUDA programming guide, 7.29.4 of
-version 13.0): until its inputs are there it asks for the weights that it will read first.
+With CHAIN, on Hopper, a kernel is launched while the one before it ends and waits for its numbers (programmatic dependent
+launch: "CUDA C++ Programming Guide", section of that name).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ _FLOAT16 = tl.constexpr("""{
 lop3.b32 $0, $2, 0x000F000F, 0x64006400, 0xEA; lop3.b32 $1, $3, 0x000F000F, 0x64006400, 0xEA;
 fma.rn.f16x2 $0, $0, one, less; fma.rn.f16x2 $1, $1, one, less;
 }""")
-_AHEAD = tl.constexpr("cp.async.bulk.prefetch.L2.global [$1], $2; // $0")
 
 
 @triton.jit
@@ -39,12 +38,6 @@ def wait():
     """Let the next kernel begin, and wait for the numbers of the one before."""
     tl.extra.cuda.gdc_launch_dependents()
     tl.extra.cuda.gdc_wait()
-
-
-@triton.jit
-def _ask(at, size):
-    """Ask for `size` bytes from each address on, which the second-level cache is to hold."""
-    tl.inline_asm_elementwise(_AHEAD, "=r,l,r", [at, size], dtype=tl.int32, is_pure=False, pack=1)
 
 
 @triton.jit
@@ -86,35 +79,20 @@ def multiply(
     x, weights, scales, residual, y, rows, outputs, inputs, spans,
     RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr, CHAIN: tl.constexpr,
     WIDE: tl.constexpr, DEEP: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
-    AHEAD: tl.constexpr,
 ):  # fmt: skip
     """y (rows, outputs) = x times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
 
     Under GATED, `outputs` counts those of the matrix and y has half of them. PACKED: see `pack` in `weights`. Each of SPLIT
-    warps reads `spans / SPLIT` spans of 256 inputs (PACKED) or DEEP of them. AHEAD: bytes that a thread asks for early.
+    warps reads `spans / SPLIT` spans of 256 inputs (PACKED) or DEEP of them, STAGES - 1 of which are on their way.
     """
+    if CHAIN:
+        tl.extra.cuda.gdc_wait()
     made = outputs // 2 if GATED else outputs
     place = tl.program_id(0) * WIDE + tl.arange(0, WIDE)
     # Programs past the end read the last output again and do not store it.
     output = tl.minimum(place, made - 1)
     each = tl.cdiv(spans, SPLIT)
     first = tl.arange(0, SPLIT) * each
-    if CHAIN:
-        if AHEAD > 0:
-            # A warp asks for the beginnings of its section, as many bytes of each output.
-            share: tl.constexpr = 32 // WIDE
-            thread = tl.arange(0, 32 * SPLIT)
-            line = tl.minimum(tl.program_id(0) * WIDE + thread % 32 // share, made - 1).to(tl.int64)
-            if PACKED:
-                begin = line * spans * 128 + (thread // 32) * each * 128 + (thread % share) * AHEAD
-            else:
-                begin = line * inputs * 2 + (thread // 32) * each * (2 * DEEP) + (thread % share) * AHEAD
-            size = tl.full((32 * SPLIT,), AHEAD, tl.int32)
-            _ask(weights.to(tl.int64, bitcast=True) + begin, size)
-            if GATED:
-                half = made.to(tl.int64) * (spans * 128 if PACKED else inputs * 2)
-                _ask(weights.to(tl.int64, bitcast=True) + half + begin, size)
-        wait()
     row = tl.arange(0, TALL)
     real, at_row = row < rows, x + row * inputs
     total = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
@@ -171,6 +149,9 @@ def multiply(
                 total = tl.dot(tl.load(at, mask=there, other=0.0), part, total)
                 if GATED:
                     other = tl.dot(tl.load(at + made * inputs, mask=there, other=0.0), part, other)
+    if CHAIN:
+        # Sooner, the next kernel's programs would take place from those of this one: measured, and slower.
+        tl.extra.cuda.gdc_launch_dependents()
     out = tl.sum(total, 0)
     result: tl.constexpr = y.dtype.element_ty
     if GATED:
