@@ -23,8 +23,8 @@ from unittest.mock import patch
 
 from bench.filings import SOURCE
 from bench.retrieval import ROOT, Figures, Question, asked_of, indexed, read_rows, score
-from rag_core import vocabulary
-from rag_core.wording import stems
+from rag_core.words import vocabulary
+from rag_core.words.wording import stems
 
 # A change: settings of modules of ours to put in place while the row is measured.
 Change = Mapping[str, Any]
@@ -58,32 +58,36 @@ def _common_names() -> tuple[dict[tuple[str, ...], str], frozenset[str], int]:
 
 _COMMON = "without names said once there"
 _MARKS = ("_LABEL", "_NAMED", "_ITEM", "_STATEMENT", "_TITLED", "_ANY_STATEMENT", "_QUARTER")
-_NO_MARKS = {f"rag_core.marks.{name}": 0.0 for name in _MARKS}
+_NO_MARKS = {f"rag_core.words.marks.{name}": 0.0 for name in _MARKS}
 ROWS: dict[str, Change] = {
     "all of it": {},
-    "without row labels": {"rag_core.marks._LABEL": 0.0},
-    "without concepts": {"rag_core.marks._NAMED": 0.0, "rag_core.marks._ITEM": 0.0},
+    "without row labels": {"rag_core.words.marks._LABEL": 0.0},
+    "without concepts": {"rag_core.words.marks._NAMED": 0.0, "rag_core.words.marks._ITEM": 0.0},
     _COMMON: {},
-    "without statements": {f"rag_core.marks.{name}": 0.0 for name in ("_STATEMENT", "_TITLED", "_ANY_STATEMENT")},
-    "without any statement for a period": {"rag_core.marks._ANY_STATEMENT": 0.0},
-    "without quarters": {"rag_core.marks._QUARTER": 0.0},
-    "without spelling out": {"rag_core.retrieval.spelt_out": _identity},
-    "with what says how to answer": {"rag_core.retrieval.asked_part": _identity},
-    "asking words count in full": {"rag_core.lexical._ASKING": 1.0},
-    "periods weighed as all else": {"rag_core.retrieval._PERIOD_SHARE": 1.0},
-    "spelt out weighed as all else": {"rag_core.retrieval._SPELT_WEIGHT": 0.0},
-    "best window alone": {"rag_core.retrieval._WHOLE": 0.0},
-    "words alone, no cosine": {"rag_core.retrieval.relevance": _mixed(0.0)},
-    "cosine alone, no words": {"rag_core.retrieval.relevance": _mixed(1.0)},
-    "one weight for all: 0.3": {"rag_core.retrieval.relevance": _mixed(0.3)},
-    "none of the marks": {**_NO_MARKS, "rag_core.retrieval.spelt_out": _identity, "rag_core.lexical._ASKING": 1.0},
+    "without statements": {f"rag_core.words.marks.{name}": 0.0 for name in ("_STATEMENT", "_TITLED", "_ANY_STATEMENT")},
+    "without any statement for a period": {"rag_core.words.marks._ANY_STATEMENT": 0.0},
+    "without quarters": {"rag_core.words.marks._QUARTER": 0.0},
+    "without spelling out": {"rag_core.search.retrieval.spelt_out": _identity},
+    "with what says how to answer": {"rag_core.search.retrieval.asked_part": _identity},
+    "asking words count in full": {"rag_core.words.lexical._ASKING": 1.0},
+    "periods weighed as all else": {"rag_core.search.retrieval._PERIOD_SHARE": 1.0},
+    "spelt out weighed as all else": {"rag_core.search.retrieval._SPELT_WEIGHT": 0.0},
+    "best window alone": {"rag_core.search.retrieval._WHOLE": 0.0},
+    "words alone, no cosine": {"rag_core.search.retrieval.relevance": _mixed(0.0)},
+    "cosine alone, no words": {"rag_core.search.retrieval.relevance": _mixed(1.0)},
+    "one weight for all: 0.3": {"rag_core.search.retrieval.relevance": _mixed(0.3)},
+    "none of the marks": {
+        **_NO_MARKS,
+        "rag_core.search.retrieval.spelt_out": _identity,
+        "rag_core.words.lexical._ASKING": 1.0,
+    },
 }
 # Tried and not kept, beside what a row above undoes.
 TRIED: dict[str, Change] = {
-    "tried: statements count double": {"rag_core.marks._STATEMENT": 3.0, "rag_core.marks._TITLED": 3.0},
-    "tried: any statement counts double": {"rag_core.marks._ANY_STATEMENT": 5.0},
-    "tried: labels count double": {"rag_core.marks._LABEL": 2.0},
-    "tried: asking words not at all": {"rag_core.lexical._ASKING": 0.0},
+    "tried: statements count double": {"rag_core.words.marks._STATEMENT": 3.0, "rag_core.words.marks._TITLED": 3.0},
+    "tried: any statement counts double": {"rag_core.words.marks._ANY_STATEMENT": 5.0},
+    "tried: labels count double": {"rag_core.words.marks._LABEL": 2.0},
+    "tried: asking words not at all": {"rag_core.words.lexical._ASKING": 0.0},
     "tried: one passage a page": {},
 }
 _ONE_A_PAGE = "tried: one passage a page"
@@ -179,7 +183,7 @@ def measure(data: Path, index: Path | None = None) -> tuple[Figures, dict[str, i
             return [page_key(file, hit.page) for hit in hits][:10]
 
         if row == _COMMON:
-            change = {"rag_core.vocabulary._names": (lambda names: lambda: names)(_common_names())}
+            change = {"rag_core.words.vocabulary._names": (lambda names: lambda: names)(_common_names())}
         with _changed(change):
             if row == _COMMON:
                 _reword(texts, reports)

@@ -26,9 +26,9 @@ from bench.sets import ROOT, Source
 from bench.systems import Cache, Plain
 from rag_core import Document, Hit, RagConfig, RagPipeline
 from rag_core.arithmetic import compute
-from rag_core.figures import figures_in
+from rag_core.evaluation.figures import figures_in
+from rag_core.evaluation.scoring import numeric_match
 from rag_core.records import Window
-from rag_core.scoring import numeric_match
 
 Row = dict[str, Any]
 _COMPUTED = ("arithmetic", "count")

@@ -23,7 +23,7 @@ from typing import Any
 
 from bench.pictures import grouped_bars
 from rag_core import Hit, Message, RagConfig, RagPipeline
-from rag_core.followup import resolve_question
+from rag_core.dialogue.followup import resolve_question
 
 ROOT = Path(__file__).parent.parent
 CONVERSATIONS = ROOT / "bench" / "data" / "conversations.jsonl"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_core.embedding import Embedder
+from rag_core.encoder.embedding import Embedder
 
 __all__ = ["GivenEmbedder", "GivenEmbeddings", "PlainStore"]
 

@@ -14,13 +14,13 @@ import psutil
 
 from bench.corpus import documents, questions
 from bench.given import GivenEmbedder, GivenEmbeddings, PlainStore
+from rag_core.chunking.splitting import split_document
 from rag_core.config import RagConfig
-from rag_core.embedding import Embedder, create_embedder
-from rag_core.index import DocumentIndex
+from rag_core.encoder.embedding import Embedder, create_embedder
+from rag_core.indexing.index import DocumentIndex
+from rag_core.indexing.vectors import VectorStore, WindowKey
 from rag_core.records import Document
-from rag_core.retrieval import Retriever
-from rag_core.splitting import split_document
-from rag_core.vectors import VectorStore, WindowKey
+from rag_core.search.retrieval import Retriever
 
 __all__ = ["Pair", "embedding", "indexing", "search", "vectors_only"]
 

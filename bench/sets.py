@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rag_core.evaluation import EvalQuestion, question_from, read_questions
-from rag_core.scoring import holds
-from rag_core.sentences import years
+from rag_core.evaluation.scoring import holds
+from rag_core.language.sentences import years
 
 __all__ = ["READING", "ROOT", "Item", "QuestionSet", "Source", "feedback_set", "read_sets", "take"]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from bench.baseline import PlainRecipe
 from bench.sets import ROOT, Source
 from rag_core import RagConfig, RagPipeline
-from rag_core.citing import cite
+from rag_core.answers.citing import cite
 from rag_core.evaluation import Given, given_by
 from rag_core.records import Document, Hit, Page, Window
 

@@ -103,8 +103,8 @@ class GenerationConfig:
     that the server knows (`auto`: the first that it lists), `endpoint_key` its key, and `endpoint_seconds` how long it
     may be silent before and between tokens.
     `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model. `reader` lets
-    small models answer with the words that `rag_core.reader` finds. `cuda_engine` serves many chats at once on an NVIDIA
-    card with the engine of `rag_core.engines.cuda`, where the model is of its kind.
+    small models answer with the words that `rag_core.answers.reader` finds. `cuda_engine` serves many chats at once on
+    an NVIDIA card with the engine of `rag_core.engines.cuda`, where the model is of its kind.
     """
 
     model: str = "auto"

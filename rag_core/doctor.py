@@ -140,7 +140,7 @@ def _writable(directory: Path) -> bool:
 def _server(config: RagConfig) -> Iterator[Check]:
     if not config.index.server:
         return
-    from rag_core.chroma_server import connected
+    from rag_core.indexing.chroma_server import connected
 
     server = connected(config.index.server, config.index.server_key)
     try:

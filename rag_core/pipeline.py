@@ -9,22 +9,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rag_core.answering import stream_answer
+from rag_core.answers.answering import stream_answer
+from rag_core.answers.nearness import WordNearness
+from rag_core.answers.reader import SpanReader
+from rag_core.chunking.splitting import split_document
 from rag_core.config import RagConfig
-from rag_core.embedding import Embedder, create_embedder
+from rag_core.dialogue.followup import resolve_question
+from rag_core.encoder.embedding import Embedder, create_embedder
 from rag_core.engines import create_generator
 from rag_core.errors import DocumentTooLargeError, QuestionError, RagError
-from rag_core.followup import resolve_question
 from rag_core.generation import TextGenerator
-from rag_core.index import DocumentIndex
+from rag_core.indexing.index import DocumentIndex
 from rag_core.loading import load_document
-from rag_core.nearness import WordNearness
 from rag_core.policy import policy_for
-from rag_core.reader import SpanReader
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
-from rag_core.reranking import Reranker, create_reranker
-from rag_core.retrieval import Retriever
-from rag_core.splitting import split_document
+from rag_core.search.reranking import Reranker, create_reranker
+from rag_core.search.retrieval import Retriever
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable

@@ -3,7 +3,7 @@
 Context first, question last. Each passage is numbered and fenced by a tag that holds a hash of all passages and the
 question: text inside a document would have to contain the hash of itself to close its own fence. Control tokens of
 chat templates that stand in a document, a file name or a question are defused before any tokenizer sees them, and
-sentences that give orders to whatever reads them (`rag_core.orders`) are left out.
+sentences that give orders to whatever reads them (`rag_core.language.orders`) are left out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag_core.errors import QuestionError
-from rag_core.orders import asks_about_orders, gives_orders, without_orders
+from rag_core.language.orders import asks_about_orders, gives_orders, without_orders
+from rag_core.language.sentences import sentence_spans
 from rag_core.policy import ModelPolicy
 from rag_core.records import Hit, Message
-from rag_core.sentences import sentence_spans
 
 __all__ = ["PROMPT_VERSION", "Prompt", "build_prompt", "defuse"]
 

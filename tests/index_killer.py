@@ -21,11 +21,12 @@ import langchain_chroma
 import torch
 from chromadb.api.client import Client  # noqa: F401
 
-from rag_core import Document, Page, Progress, RagConfig, keeping, storage, vectors
+from rag_core import Document, Page, Progress, RagConfig
+from rag_core.chunking.splitting import split_document
 from rag_core.config import SplittingConfig
-from rag_core.embedding import create_embedder
-from rag_core.index import DocumentIndex
-from rag_core.splitting import split_document
+from rag_core.encoder.embedding import create_embedder
+from rag_core.indexing import keeping, storage, vectors
+from rag_core.indexing.index import DocumentIndex
 
 assert chromadb
 

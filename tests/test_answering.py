@@ -7,8 +7,8 @@ import pytest
 from conftest import ScriptedGenerator, make_document, make_hit
 
 from rag_core import Answer, CitationsEvent, DoneEvent, Hit, Message, RagConfig, TextEvent
-from rag_core.answering import CLOSEST, NOT_FOUND, stream_answer
-from rag_core.citing import verify
+from rag_core.answers.answering import CLOSEST, NOT_FOUND, stream_answer
+from rag_core.answers.citing import verify
 from rag_core.policy import small_talk
 
 TEXT = "The loan of EUR 50 million matures in June 2027. The dividend was not increased."

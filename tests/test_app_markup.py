@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_core import Answer, Citation, Progress, TokenCounts
-from rag_core.answering import CLOSEST
+from rag_core.answers.answering import CLOSEST
 from rag_core.records import AnswerSentence, Computation, Heading, Operand, Page, Table
 from ui.answers import error_html, final_html, progress_words, streaming_html, waiting_html
 from ui.documents import Arrival, documents_html

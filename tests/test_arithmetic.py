@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_core import Computation, Document, DoneEvent, Hit, RagConfig
-from rag_core.answering import stream_answer
+from rag_core.answers.answering import stream_answer
+from rag_core.answers.citing import verify
 from rag_core.arithmetic import cite_operands, compute
 from rag_core.arithmetic.figures import parse_figure
-from rag_core.arithmetic.periods import Period, find_periods
-from rag_core.citing import verify
+from rag_core.language.periods import Period, find_periods
 from rag_core.loading import load_document
 from rag_core.records import Table
 from rag_core.serialising import answer_dict

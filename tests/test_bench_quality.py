@@ -12,7 +12,7 @@ from bench.quality import ask_all, figures_of
 from bench.sets import Item, QuestionSet, Source, feedback_set, read_sets, take
 from bench.systems import Cache, declines
 from rag_core.evaluation import EvalQuestion, Given
-from rag_core.scoring import holds
+from rag_core.evaluation.scoring import holds
 
 TOWNS = ("Ghent", "Delft", "Lille", "Turin", "Basel", "Graz", "Bergen", "Porto", "Kiel", "Vaasa")
 

@@ -20,12 +20,13 @@ from index_killer import BATCH, SPLITTING
 from test_index import EMBEDDER, KEPT, LONG, add, check_absent, check_whole
 from waiting import eventually
 
-from rag_core import ConfigError, IndexStateError, RagConfig, RagPipeline, chroma, chroma_server
-from rag_core import vectors as vectors_module
-from rag_core.chroma_server import ChromaServer, connected
+from rag_core import ConfigError, IndexStateError, RagConfig, RagPipeline
 from rag_core.doctor import examine
-from rag_core.index import DocumentIndex
-from rag_core.vectors import VectorStore, WindowKey
+from rag_core.indexing import chroma, chroma_server
+from rag_core.indexing import vectors as vectors_module
+from rag_core.indexing.chroma_server import ChromaServer, connected
+from rag_core.indexing.index import DocumentIndex
+from rag_core.indexing.vectors import VectorStore, WindowKey
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent
@@ -118,10 +119,10 @@ import os, sys
 sys.path[:0] = ["tests", "."]
 from rag_core import RagConfig
 from rag_core.doctor import examine
-from rag_core.index import DocumentIndex
+from rag_core.indexing.index import DocumentIndex
 from test_index import EMBEDDER, KEPT, add
 index = DocumentIndex(RagConfig().with_setting("index.server", sys.argv[1]), EMBEDDER)
-from rag_core.chroma_server import connected
+from rag_core.indexing.chroma_server import connected
 add(index, KEPT)
 print(connected(sys.argv[1]).database, flush=True)
 sys.stdin.read()

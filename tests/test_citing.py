@@ -4,7 +4,7 @@ from conftest import make_document, make_hit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_core.citing import cite, verify
+from rag_core.answers.citing import cite, verify
 from rag_core.records import Citation, Page, Table
 
 REPORT = (

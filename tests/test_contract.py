@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import graphlib
 import importlib
 import importlib.util
 import pkgutil
@@ -61,6 +63,20 @@ def test_the_core_never_imports_the_interface_and_spaces_at_one_place_only() -> 
     assert importing["gradio"] == []
     assert importing["train"] == []
     assert set(importing["spaces"]) <= {"gpu_window.py"}
+
+
+def test_packages_import_one_way_when_they_are_imported() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in ROOT.rglob("*.py"):
+        first = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rag_core."):
+                graph.setdefault(first, set()).add((node.module or "").split(".")[1])
+    for first, imported in graph.items():
+        imported.discard(first)
+    assert {"encoder", "words", "chunking"} <= graph["indexing"]
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("indexing") < order.index("search") < order.index("pipeline")
 
 
 def test_the_tree_at_the_top_of_errors_is_the_tree_of_classes() -> None:

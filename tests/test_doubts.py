@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from conftest import make_document, make_hit
 
-from rag_core.doubts import Doubts, doubts_about
-from rag_core.questions import analyse
+from rag_core.answers.doubts import Doubts, doubts_about
+from rag_core.answers.questions import analyse
 from rag_core.records import Table
 
 BOARD = (

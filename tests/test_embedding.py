@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_core import ModelLoadError, ModelNotFoundError, Progress, RagConfig, RagError
-from rag_core.bert import BertEncoder, read_settings
 from rag_core.config import EmbeddingConfig
-from rag_core.embedding import Embedder, LocalEmbedder, create_embedder
+from rag_core.encoder.bert import BertEncoder, read_settings
+from rag_core.encoder.embedding import Embedder, LocalEmbedder, create_embedder
 from rag_core.models import fetch, resolve_embedder
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from rag_core import RagConfig
-from rag_core.bert import BertEncoder, BertSettings, read_settings
 from rag_core.config import EmbeddingConfig
-from rag_core.embedding import LocalEmbedder
+from rag_core.encoder.bert import BertEncoder, BertSettings, read_settings
+from rag_core.encoder.embedding import LocalEmbedder
 from rag_core.encoder.packed import PackedEncoder, multiplies_bytes
 from rag_core.engines.jit import ENCODING, load_kernels
 from rag_core.models import fetch, resolve_embedder

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from tiny_models import tiny_model
 
-from rag_core import gpu_window
-from rag_core.engines import transformer
+from rag_core.engines import gpu_window, transformer
 from rag_core.engines.memory import weight_counts
 from rag_core.engines.steps import Step
 from rag_core.engines.transformer import TransformersEngine
@@ -227,7 +226,8 @@ def test_the_window_grows_with_prompt_and_answer_within_its_bounds() -> None:
 
 def test_elsewhere_there_is_no_window_and_spaces_is_not_imported() -> None:
     code = (
-        "import sys; from rag_core import RagConfig, gpu_window; from rag_core.engines.local import LocalGenerator\n"
+        "import sys; from rag_core import RagConfig; from rag_core.engines import gpu_window\n"
+        "from rag_core.engines.local import LocalGenerator\n"
         "from rag_core.engines.steps import Step\n"
         "LocalGenerator(RagConfig())\n"
         "class Engine:\n"

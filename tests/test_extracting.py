@@ -4,13 +4,13 @@ import pytest
 from conftest import make_document, make_hit
 
 from rag_core import RagConfig
-from rag_core.cells import look_up
-from rag_core.citing import verify
-from rag_core.embedding import create_embedder
-from rag_core.extracting import Extraction, extract
-from rag_core.nearness import WordNearness
-from rag_core.questions import analyse
-from rag_core.reader import SpanReader
+from rag_core.answers.cells import look_up
+from rag_core.answers.citing import verify
+from rag_core.answers.extracting import Extraction, extract
+from rag_core.answers.nearness import WordNearness
+from rag_core.answers.questions import analyse
+from rag_core.answers.reader import SpanReader
+from rag_core.encoder.embedding import create_embedder
 
 NEWS = (
     "The lighthouse at Skerrow Point was lit for the first time on 1 October 1859. Built of grey granite by the engineer "

@@ -14,7 +14,7 @@ from conftest import make_document, make_hit
 
 from rag_core import Answer, Citation, EvaluationError, TokenCounts
 from rag_core.evaluation import read_questions
-from rag_core.feedback import FeedbackStore
+from rag_core.evaluation.feedback import FeedbackStore
 
 SECRET = "The rest of the note is nobody's business."
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from rag_core import Message, RagConfig
+from rag_core.dialogue.followup import Similarity, resolve_question
 from rag_core.dialogue.steps import find_mentions, find_step, is_vague, shift
-from rag_core.embedding import create_embedder
-from rag_core.followup import Similarity, resolve_question
+from rag_core.encoder.embedding import create_embedder
 
 
 @pytest.fixture(scope="module")

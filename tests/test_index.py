@@ -30,15 +30,15 @@ from rag_core import (
     IndexStateError,
     Progress,
     RagConfig,
-    storage,
 )
-from rag_core import index as index_module
-from rag_core import vectors as vectors_module
+from rag_core.chunking.splitting import split_document
 from rag_core.config import LimitsConfig
-from rag_core.embedding import LocalEmbedder, create_embedder
-from rag_core.index import DocumentIndex
-from rag_core.splitting import split_document
-from rag_core.vectors import WindowKey
+from rag_core.encoder.embedding import LocalEmbedder, create_embedder
+from rag_core.indexing import index as index_module
+from rag_core.indexing import storage
+from rag_core.indexing import vectors as vectors_module
+from rag_core.indexing.index import DocumentIndex
+from rag_core.indexing.vectors import WindowKey
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag_core.kinds import is_of_kind, whole_quantity
-from rag_core.questions import analyse
+from rag_core.answers.kinds import is_of_kind, whole_quantity
+from rag_core.answers.questions import analyse
 
 
 @pytest.mark.parametrize(

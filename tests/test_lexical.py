@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_core.lexical import ChunkKey, LexicalIndex, LexicalMatch, terms
-from rag_core.marks import passage_marks
-from rag_core.postings import Postings
+from rag_core.words.lexical import ChunkKey, LexicalIndex, LexicalMatch, terms
+from rag_core.words.marks import passage_marks
+from rag_core.words.postings import Postings
 
 PATIENCE_SECONDS = 60
 WORDS = "revenue capex loan bond fee 2021 2022 12.5 raw materials the of net income total".split()

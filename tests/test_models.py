@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rag_core.config import EmbeddingConfig, GenerationConfig
-from rag_core.conversion import converted
+from rag_core.engines.conversion import converted
 from rag_core.errors import ModelLoadError, ModelNotFoundError
 from rag_core.models import DEFAULT_GPU_MODEL, DEFAULT_GPU_TOKENIZER, resolve_embedder, resolve_generator
 
@@ -200,7 +200,7 @@ def small_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CONVERT = """
 import sys
 from pathlib import Path
-from rag_core.conversion import converted
+from rag_core.engines.conversion import converted
 print(converted(Path(sys.argv[1]), Path(sys.argv[2])))
 """
 # Says so once the weights are written, and goes no further: it can be killed in the middle on any machine.

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from index_killer import SPLITTING, document
 
-from rag_core import RagConfig, narrowed
-from rag_core.index import DocumentIndex
-from rag_core.keeping import window_keys
-from rag_core.splitting import split_document
-from rag_core.vectors import Neighbour, VectorStore
+from rag_core import RagConfig
+from rag_core.chunking.splitting import split_document
+from rag_core.indexing import narrowed
+from rag_core.indexing.index import DocumentIndex
+from rag_core.indexing.keeping import window_keys
+from rag_core.indexing.vectors import Neighbour, VectorStore
 
 DIMENSION = 24
 GIVEN = [

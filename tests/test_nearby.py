@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rag_core.nearby import VectorCache
-from rag_core.vectors import WindowKey
+from rag_core.indexing.nearby import VectorCache
+from rag_core.indexing.vectors import WindowKey
 
 ROWS = np.random.default_rng(3).standard_normal((12, 8)).astype(np.float32)
 # Four passages of three windows each, of two documents.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag_core.orders import asks_about_orders, gives_orders, stated, without_orders
+from rag_core.language.orders import asks_about_orders, gives_orders, stated, without_orders
 
 
 @pytest.mark.parametrize(

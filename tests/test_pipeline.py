@@ -19,7 +19,7 @@ from rag_core import (
     RagPipeline,
     TextEvent,
 )
-from rag_core.citing import verify
+from rag_core.answers.citing import verify
 
 LOAN = """# Financing note
 

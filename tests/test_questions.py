@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_core.questions import analyse
+from rag_core.answers.questions import analyse
 
 
 @pytest.mark.parametrize(

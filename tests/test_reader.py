@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from rag_core import ModelLoadError
-from rag_core import reader as reader_module
-from rag_core.bert import BertEncoder, read_settings
+from rag_core.answers import reader as reader_module
+from rag_core.answers.reader import READER_FILE, SpanReader, unpacked
 from rag_core.config import EmbeddingConfig
+from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.models import fetch, resolve_embedder
-from rag_core.reader import READER_FILE, SpanReader, unpacked
 
 BRIDGE = (
     "The bridge at Ferrin was opened on 4 May 1931 by the minister Olga Brandt. It cost 6.25 million crowns, twice what "

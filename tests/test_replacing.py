@@ -4,11 +4,11 @@ import pytest
 from conftest import make_document, make_hit
 
 from rag_core import RagConfig
-from rag_core.embedding import create_embedder
-from rag_core.evidence import Evidence, find_evidence
-from rag_core.nearness import WordNearness
-from rag_core.questions import Asked, analyse
-from rag_core.replacing import class_replaced, helping_terms, modifier_replaced, name_replaced
+from rag_core.answers.evidence import Evidence, find_evidence
+from rag_core.answers.nearness import WordNearness
+from rag_core.answers.questions import Asked, analyse
+from rag_core.answers.replacing import class_replaced, helping_terms, modifier_replaced, name_replaced
+from rag_core.encoder.embedding import create_embedder
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from conftest import make_document, make_hit
 from rag_core import ModelError, RagConfig
 from rag_core.errors import ModelLoadError
 from rag_core.records import Hit
-from rag_core.reranking import LocalReranker, create_reranker, reranked
+from rag_core.search.reranking import LocalReranker, create_reranker, reranked
 
 TEXTS = ("The loan matures in 2027.", "A dividend is proposed.", "The rent rises with prices.")
 

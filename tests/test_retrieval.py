@@ -24,12 +24,12 @@ from rag_core import (
     RagConfig,
     RagPipeline,
 )
-from rag_core.embedding import create_embedder
-from rag_core.index import DocumentIndex
-from rag_core.lexical import LexicalIndex, terms
+from rag_core.chunking.splitting import split_document
+from rag_core.encoder.embedding import create_embedder
+from rag_core.indexing.index import DocumentIndex
 from rag_core.records import Table
-from rag_core.retrieval import Retriever, as_a_whole, relevance
-from rag_core.splitting import split_document
+from rag_core.search.retrieval import Retriever, as_a_whole, relevance
+from rag_core.words.lexical import LexicalIndex, terms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EMBEDDER = create_embedder(RagConfig())

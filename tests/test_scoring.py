@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag_core.figures import figures_in, numeric_match
-from rag_core.scoring import exact_match, holds, token_f1
+from rag_core.evaluation.figures import figures_in, numeric_match
+from rag_core.evaluation.scoring import exact_match, holds, token_f1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_core.sentences import content_terms, normalise_number, sentence_spans, terms, years
+from rag_core.language.sentences import content_terms, normalise_number, sentence_spans, terms, years
 
 
 def split(text: str) -> list[str]:

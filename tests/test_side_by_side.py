@@ -11,9 +11,9 @@ import pytest
 from conftest import ScriptedGenerator
 
 from rag_core import Progress, RagConfig, RagPipeline
-from rag_core import lexical as lexical_module
-from rag_core import vectors as vectors_module
-from rag_core.embedding import LocalEmbedder, Vectors, create_embedder
+from rag_core.encoder.embedding import LocalEmbedder, Vectors, create_embedder
+from rag_core.indexing import vectors as vectors_module
+from rag_core.words import lexical as lexical_module
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 # An addition that cannot go on would hang the test; so would an answer that waits for it.

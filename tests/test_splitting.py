@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rag_core import Document, Page, RagConfig
+from rag_core.chunking.splitting import split_document
+from rag_core.chunking.windows import WindowTexts
 from rag_core.config import LimitsConfig, SplittingConfig
-from rag_core.embedding import Embedder, Vectors, create_embedder
-from rag_core.index import DocumentIndex
+from rag_core.encoder.embedding import Embedder, Vectors, create_embedder
+from rag_core.indexing.index import DocumentIndex
 from rag_core.loading import SUPPORTED_SUFFIXES, load_document
 from rag_core.records import Chunk, Heading, ProgressCallback, Table
-from rag_core.splitting import split_document
-from rag_core.windows import WindowTexts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = sorted(path for path in SAMPLES.iterdir() if path.suffix in SUPPORTED_SUFFIXES)

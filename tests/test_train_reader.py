@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rag_core.reader import SpanReader, base_digest, unpacked
+from rag_core.answers.reader import SpanReader, base_digest, unpacked
 from train.encoding import PASSAGE_BREAK, Encoder
 from train.errors import DataError
 from train.reader.build import NO_ANSWER

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_core.asking import asked_part
-from rag_core.lexical import LexicalIndex
-from rag_core.marks import passage_marks, question_marks
-from rag_core.vocabulary import concepts, spelt_out, statement_of, wanted
-from rag_core.wording import asks_only, names_period, quarters, short_years, stems
+from rag_core.search.asking import asked_part
+from rag_core.words.lexical import LexicalIndex
+from rag_core.words.marks import passage_marks, question_marks
+from rag_core.words.vocabulary import concepts, spelt_out, statement_of, wanted
+from rag_core.words.wording import asks_only, names_period, quarters, short_years, stems
 
 BALANCE_SHEET = """Consolidated Balance Sheets
 In millions | 2019 | 2018

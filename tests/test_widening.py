@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag_core.questions import analyse
-from rag_core.widening import asks_for_several, whole_answer
+from rag_core.answers.questions import analyse
+from rag_core.answers.widening import asks_for_several, whole_answer
 
 
 def whole(question: str, text: str, marked: str) -> str:

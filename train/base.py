@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_core.config import GenerationConfig, RagConfig
-from rag_core.conversion import converted
+from rag_core.engines.conversion import converted
 from rag_core.engines.memory import translated
 from rag_core.errors import ModelError, OutOfMemoryError
 from rag_core.models import fetch, resolve_generator

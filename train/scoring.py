@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rag_core.figures import numeric_match
-from rag_core.scoring import exact_match, token_f1
+from rag_core.evaluation.figures import numeric_match
+from rag_core.evaluation.scoring import exact_match, token_f1
 from train.batching import collate, token_batches
 from train.encoding import Example
 from train.errors import DataError

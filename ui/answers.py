@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rag_core import Answer, Citation, Progress
-from rag_core.answering import CLOSEST
+from rag_core.answers.answering import CLOSEST
 from ui.judging import thumbs_html
 from ui.markup import attributes, escape, plain_name, shorten
 

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from rag_core.feedback import FeedbackStore
+from rag_core.evaluation.feedback import FeedbackStore
 from ui.environment import on_space
 from ui.markup import attributes
 from ui.settings import AppSettings

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
-from rag_core.arithmetic.periods import Period, duration
 from rag_core.arithmetic.questions import Asked, Subject
 from rag_core.arithmetic.series import Point, Series
+from rag_core.language.periods import Period, duration
 
 __all__ = ["Choice", "choices"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rag_core.language.sentences import sentence_spans
 from rag_core.records import AnswerSentence, Citation, Computation
-from rag_core.sentences import sentence_spans
 
 __all__ = ["cite_operands"]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag_core.arithmetic.periods import Period, duration, find_periods, period_of, quarter_head, without_periods
 from rag_core.arithmetic.units import head_unit, is_unscaled
 from rag_core.arithmetic.wording import words
+from rag_core.language.periods import Period, duration, find_periods, period_of, quarter_head, without_periods
 
 __all__ = ["Column", "read_columns"]
 

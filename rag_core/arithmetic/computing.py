@@ -11,12 +11,12 @@ from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow
-from rag_core.arithmetic.periods import Period
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Asked, Subject, read_question
 from rag_core.arithmetic.series import Point, Series, table_series
 from rag_core.arithmetic.telling import tell
 from rag_core.arithmetic.wording import words
+from rag_core.language.periods import Period
 from rag_core.records import Computation, Hit
 
 __all__ = ["compute"]

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rag_core.arithmetic.figures import parse_figure
-from rag_core.arithmetic.periods import find_periods, quarter_head, without_periods
 from rag_core.arithmetic.tablelines import Cell, table_lines, table_spans
 from rag_core.arithmetic.units import head_unit
+from rag_core.language.periods import find_periods, quarter_head, without_periods
 from rag_core.records import Document, Hit
 
 __all__ = ["Grid", "GridRow", "read_grids"]

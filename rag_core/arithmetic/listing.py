@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rag_core.arithmetic.periods import without_periods
 from rag_core.arithmetic.phrases import FILLERS, PREPOSITION, SPLIT
 from rag_core.arithmetic.wording import words
+from rag_core.language.periods import without_periods
 
 __all__ = ["list_readings"]
 

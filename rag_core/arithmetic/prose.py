@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag_core.arithmetic.figures import Figure, find_figures
-from rag_core.arithmetic.periods import Period, find_periods, without_periods
 from rag_core.arithmetic.series import Point, Series
 from rag_core.arithmetic.units import Unit
 from rag_core.arithmetic.wording import words
+from rag_core.language.periods import Period, find_periods, without_periods
+from rag_core.language.sentences import sentence_spans
 from rag_core.records import Hit
-from rag_core.sentences import sentence_spans
 
 __all__ = ["prose_series"]
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 
 from rag_core.arithmetic.figures import find_figures
 from rag_core.arithmetic.listing import list_readings
-from rag_core.arithmetic.periods import Period, find_periods, without_periods
 from rag_core.arithmetic.phrases import (
     AND,
     AND_RANGE,
@@ -49,6 +48,7 @@ from rag_core.arithmetic.phrases import (
     VERB,
 )
 from rag_core.arithmetic.wording import folded, words
+from rag_core.language.periods import Period, find_periods, without_periods
 from rag_core.records import Operation
 
 __all__ = ["Asked", "Subject", "read_question"]

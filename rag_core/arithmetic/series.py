@@ -10,7 +10,6 @@ from itertools import islice, pairwise
 from rag_core.arithmetic.columns import Column, read_columns
 from rag_core.arithmetic.figures import Figure
 from rag_core.arithmetic.grids import Grid, GridRow
-from rag_core.arithmetic.periods import Period, period_of, without_periods
 from rag_core.arithmetic.units import (
     Unit,
     counts_things,
@@ -21,6 +20,7 @@ from rag_core.arithmetic.units import (
     prose_unit,
 )
 from rag_core.arithmetic.wording import words
+from rag_core.language.periods import Period, period_of, without_periods
 from rag_core.records import Document
 
 __all__ = ["Point", "Series", "table_series"]

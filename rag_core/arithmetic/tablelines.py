@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rag_core.arithmetic.figures import Figure, parse_figure
+from rag_core.language.tablecells import table_at
 from rag_core.records import Document
-from rag_core.tablecells import table_at
 
 __all__ = ["Cell", "Line", "table_lines", "table_spans"]
 

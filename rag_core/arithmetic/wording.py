@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from rag_core.sentences import terms
+from rag_core.language.sentences import terms
 
 __all__ = ["GENERIC", "NEGATING", "folded", "same_as", "words"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rag_core.sentences import content_terms, sentence_spans
+from rag_core.language.sentences import content_terms, sentence_spans
 
 __all__ = ["Replaced", "names_in", "replace_pronoun"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rag_core.sentences import content_terms
+from rag_core.language.sentences import content_terms
 
 __all__ = [
     "changes_topic",

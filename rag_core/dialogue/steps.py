@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rag_core.arithmetic.periods import Period, find_periods
+from rag_core.language.periods import Period, find_periods
 
 __all__ = ["Mention", "Step", "find_mentions", "find_step", "is_vague", "shift"]
 

@@ -1,1 +1,1 @@
-"""Sentence encoders over products of bytes, for CPUs that have instructions for them."""
+"""Texts to vectors: the embedder, a lean forward pass on torch, and one over products of bytes where the CPU has them."""

@@ -14,8 +14,8 @@ from numba import njit
 from rag_core.encoder.dots import ROWS, quantise, tile
 from rag_core.encoder.pairs import paired, pairs_8
 from rag_core.encoder.shapes import GROUP
+from rag_core.engines.counters import take
 from rag_core.engines.products import F32, ONE, OPTIONS, ZERO, softmax
-from rag_core.engines.vectors import take
 
 __all__ = ["encode_pieces"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rag_core.bert import BertSettings, layer_names, too_long
+from rag_core.encoder.bert import BertSettings, layer_names, too_long
 from rag_core.encoder.shapes import GROUP, TILE
 from rag_core.engines.jit import ENCODING, load_kernels
 from rag_core.engines.memory import thread_count

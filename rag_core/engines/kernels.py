@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from rag_core.engines.counters import give_way, peek, take
 from rag_core.engines.products import (
     F32,
     ONE,
@@ -27,7 +28,6 @@ from rag_core.engines.products import (
     softmax,
     unpack,
 )
-from rag_core.engines.vectors import give_way, peek, take
 
 __all__ = ["PHASES", "TOKENS", "embed", "forward"]
 

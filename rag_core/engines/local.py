@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from rag_core import gpu_window
 from rag_core.config import RagConfig
-from rag_core.conversion import converted
+from rag_core.engines import gpu_window
+from rag_core.engines.conversion import converted
 from rag_core.engines.jit import compiled_before
 from rag_core.engines.llama import LlamaSettings, read_settings
 from rag_core.engines.memory import require_memory, thread_count, translated

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rag_core.engines.vectors import (
+from rag_core.engines.tiles import (
     BFLOAT16,
     FLOAT32,
     Q4,
     Q8,
-    as_float,
     b16_1,
     b16_4,
     b16_out,
@@ -25,7 +24,6 @@ from rag_core.engines.vectors import (
     f32_4,
     f32_8,
     f32_out,
-    greatest,
     q4_1,
     q4_4,
     q4_out,
@@ -33,6 +31,7 @@ from rag_core.engines.vectors import (
     q8_4,
     q8_out,
 )
+from rag_core.engines.vectors import as_float, greatest
 
 __all__ = [
     "F32",

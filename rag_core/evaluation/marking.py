@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rag_core.citing import verify
+from rag_core.answers.citing import verify
+from rag_core.evaluation.figures import numeric_match
 from rag_core.evaluation.questions import EvalQuestion
-from rag_core.figures import numeric_match
+from rag_core.evaluation.scoring import exact_match, holds, token_f1, word_count
 from rag_core.records import Answer
-from rag_core.scoring import exact_match, holds, token_f1, word_count
 
 __all__ = ["Given", "Marks", "given_by", "mark"]
 

@@ -11,7 +11,7 @@
 | `id`, `kind` | a name of the row's own, and the group it is counted in |
 
 A set of the TAT-QA form has more: `answer_list` (parts that all belong to the answer), `scale` and `derivation` (the
-arithmetic over cells that gives the answer). A row with `verdict` is one of the app's thumbs (rag_core.feedback): what
+arithmetic over cells that gives the answer). A row with `verdict` is one of the app's thumbs (rag_core.evaluation.feedback): what
 was found good is expected, what was found bad is counted where it is said again.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_core.errors import EvaluationError
-from rag_core.scoring import holds
+from rag_core.evaluation.scoring import holds
 
 __all__ = ["EvalQuestion", "question_from", "read_questions"]
 

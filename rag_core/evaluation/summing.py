@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rag_core.evaluation.marking import Given, Marks
-from rag_core.scoring import word_count
+from rag_core.evaluation.scoring import word_count
 
 __all__ = ["LABELS", "LONG_WORDS", "Summary", "summarise", "table"]
 

