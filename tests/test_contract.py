@@ -27,7 +27,7 @@ def test_public_names_are_importable_and_sorted() -> None:
 
 
 # What comes with torch's builds for CUDA alone.
-WITH_TRITON = ("rag_core.engines.cuda.kernels", "rag_core.engines.cuda.fused")
+WITH_TRITON = tuple(f"rag_core.engines.cuda.{name}" for name in ("fused", "kernels", "products"))
 
 
 def test_every_module_imports_and_states_its_public_names() -> None:
