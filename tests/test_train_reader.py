@@ -18,10 +18,10 @@ from train.reader.build import NO_ANSWER
 from train.reader.build import main as build
 from train.reader.cloze import cloze_examples
 from train.reader.evaluate import evaluate
-from train.reader.examples import compose, held_out, occurrences, report_examples
+from train.reader.examples import ReadingExample, compose, held_out, occurrences, report_examples
 from train.reader.network import build_network, span_loss, span_scores
 from train.reader.packing import packed
-from train.reader.pairs import batch_of, encode_pairs
+from train.reader.pairs import MAX_TOKENS, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, Question, load_paragraphs
 from train.reader.train import base_encoder, save_network
 from train.rows import Row, read_rows
@@ -148,7 +148,7 @@ def test_one_passage_is_encoded_as_before() -> None:
 
 def test_pairs_point_at_their_answers(paragraphs: list[Paragraph], tokenizer: Any) -> None:
     examples = [example for example in compose(paragraphs[:40], random.Random(2)) if example.answer]
-    pairs = encode_pairs(examples, tokenizer)
+    pairs = encode_pairs(examples, tokenizer, random.Random(0))
     assert len(pairs) > len(examples) * 0.9
     by_question = {example.question: example.answer for example in examples}
     for pair in pairs[:60]:
@@ -159,6 +159,23 @@ def test_pairs_point_at_their_answers(paragraphs: list[Paragraph], tokenizer: An
         }  # fmt: skip
         found = {tokenizer.decode(list(pair.ids[first : last + 1])).replace(" ", "") for first, last in pair.spans}
         assert answers & found or any(letter >= "à" for answer in answers for letter in answer)
+
+
+def test_of_a_long_text_a_part_that_holds_the_answer_is_shown(tokenizer: Any) -> None:
+    filling = "Nothing of note was reported by the committee in that year. " * 60
+    text = f"{filling}The harbour cost 312 crowns. {filling}"
+    asked = ReadingExample("What did the harbour cost?", (text,), "312 crowns")
+    unasked = ReadingExample("Who built it?", (text,), "")
+    chance = random.Random(3)
+    pairs = [encode_pairs([asked, unasked], tokenizer, chance) for _ in range(20)]
+    starts = set()
+    for pair, none in pairs:
+        assert len(pair.ids) == len(none.ids) == MAX_TOKENS
+        [(first, last)] = pair.spans
+        starts.add(first)
+        assert tokenizer.decode(list(pair.ids[first : last + 1])) == "312 crowns"
+        assert none.spans == ()
+    assert len(starts) > 5
 
 
 def test_packing_keeps_a_change_within_half_a_step() -> None:
@@ -197,7 +214,7 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
     texts = [Paragraph(p.topic, p.text[:160], ()) for p in paragraphs[:3]]
     examples = cloze_examples(texts, random.Random(0))[:5]
     unanswerable = [type(example)(example.question, (texts[-1].text,), "") for example in examples[:1]]
-    pairs = encode_pairs([*examples, *unanswerable], tokenizer)
+    pairs = encode_pairs([*examples, *unanswerable], tokenizer, random.Random(0))
     batch = batch_of(pairs, torch.device("cpu"))
     torch.manual_seed(0)
     network = build_network(folder, torch.device("cpu"))

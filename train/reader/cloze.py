@@ -34,6 +34,8 @@ def cloze_examples(paragraphs: Sequence[Paragraph], chance: random.Random) -> li
     found = []
     for paragraph in paragraphs:
         for sentence in _SENTENCE_END.split(paragraph.text):
+            if " | " in sentence:
+                continue  # rows of a table
             example = _gap(sentence, paragraph, chance)
             if example is not None and len(occurrences(paragraph.text, example.answer)) == 1:
                 found.append(example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,20 +41,30 @@ class Batch:
     places: torch.Tensor
 
 
-def encode_pairs(examples: Iterable[ReadingExample], tokenizer: Tokenizer) -> list[Pair]:
-    """Return the examples as pairs; passages stand one after the other, and what is over 384 tokens is cut.
+def encode_pairs(examples: Iterable[ReadingExample], tokenizer: Tokenizer, chance: random.Random) -> list[Pair]:
+    """Return the examples as pairs of at most 384 tokens; passages stand one after the other.
 
-    An example whose answer is cut off is left out.
+    Of longer ones a part is shown as the reader is shown parts of a long passage: one that holds the answer.
     """
     pairs = []
     for example in examples:
         text = "\n\n".join(example.passages)
         read = tokenizer.encode(example.question, text)
-        second = read.type_ids.index(1)
-        spans = _spans(text, example.answer, read.offsets, second, min(len(read.ids), MAX_TOKENS) - 1)
-        ids = read.ids if len(read.ids) <= MAX_TOKENS else [*read.ids[: MAX_TOKENS - 1], read.ids[-1]]
-        if bool(spans) == bool(example.answer):
-            pairs.append(Pair(tuple(ids), second, tuple(spans[:_MOST_PLACES])))
+        second, last = read.type_ids.index(1), len(read.ids) - 1
+        spans = _spans(text, example.answer, read.offsets, second, last)
+        if bool(spans) != bool(example.answer):
+            continue
+        ids = read.ids
+        if len(ids) > MAX_TOKENS:
+            room, shown = MAX_TOKENS - second - 1, chance.choice(spans) if spans else (last - 1, second)
+            earliest, latest = max(second, shown[1] + 1 - room), min(shown[0], last - room)
+            if earliest > latest:
+                continue
+            start = chance.randint(earliest, latest)
+            ids = [*ids[:second], *ids[start : start + room], ids[-1]]
+            moved = [(first - start + second, end - start + second) for first, end in spans]
+            spans = [(first, end) for first, end in moved if first >= second and end < second + room]
+        pairs.append(Pair(tuple(ids), second, tuple(spans[:_MOST_PLACES])))
     return pairs
 
 
