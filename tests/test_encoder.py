@@ -91,15 +91,14 @@ def test_products_of_pairs_are_those_of_bfloat16(monkeypatch: pytest.MonkeyPatch
     if instruction and not pairs._has_instruction():
         pytest.skip("this processor has no such instruction")
     monkeypatch.setattr(pairs, "_has_instruction", lambda: instruction)
-    pair, multiply = pairs.paired, pairs.pairs_8
+    narrow, weave, multiply = pairs.narrow, pairs.weave, pairs.pairs_8
 
     @njit
     def run(x: Any, tile: Any, asked: Any, kept: Any, out: Any) -> None:
-        for k in range(asked.shape[1]):
-            for row in range(8):
-                asked[row, k] = pair(x[row, 2 * k], x[row, 2 * k + 1])
-            for column in range(32):
-                kept[k, column] = pair(tile[2 * k, column], tile[2 * k + 1, column])
+        for row in range(8):
+            narrow(x[row].ctypes.data, np.float32(1), asked[row].ctypes.data, x.shape[1] // 16)
+        for k in range(len(kept)):
+            weave(tile[2 * k].ctypes.data, tile[2 * k + 1].ctypes.data, kept[k].ctypes.data, 2)
         multiply(kept.ctypes.data, asked.ctypes.data, asked.strides[0], out.ctypes.data, out.strides[0], len(kept))
 
     random = np.random.default_rng(11)
@@ -109,6 +108,30 @@ def test_products_of_pairs_are_those_of_bfloat16(monkeypatch: pytest.MonkeyPatch
     near, far = ((((value.view(np.int32) + 0x8000) >> 16) << 16).view(np.float32) for value in (x, tile))
     np.testing.assert_allclose(out, near @ far, atol=2e-5)
     assert 0 < np.abs(out - x @ tile).max() < 0.1
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 32, 100])
+def test_shares_are_powers_of_two_rounded_to_bfloat16(count: int) -> None:
+    from numba import njit
+
+    from rag_core.encoder.shares import weigh
+    from rag_core.engines.products import OPTIONS
+
+    # With the arithmetic that the encoder is compiled with, which may reorder sums.
+    @njit(fastmath=OPTIONS["fastmath"])
+    def run(scores: Any, count: int, out: Any) -> Any:
+        return weigh(scores.ctypes.data, count, out.ctypes.data)
+
+    scores = (np.random.default_rng(count).standard_normal(count + 16) * 40).astype(np.float32)
+    # What stands behind the last counts for nothing.
+    scores[count:] = 1e9
+    out = np.full(count // 2 + 16, -1, dtype=np.int32)
+    total = run(scores, count, out)
+    exact = np.exp2(np.maximum(scores[:count].astype(np.float64) - scores[:count].max(), -126))
+    assert total == pytest.approx(exact.sum(), rel=1e-4)
+    found = (out.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_allclose(found[:count], exact, rtol=2**-8, atol=1e-37)
+    assert not found[count : (count // 16 + 1) * 16].any()
 
 
 def test_vectors_are_close_to_those_of_float32(folder: Path) -> None:

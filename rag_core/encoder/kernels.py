@@ -12,10 +12,11 @@ import numpy as np
 from numba import njit
 
 from rag_core.encoder.dots import ROWS, quantise, tile
-from rag_core.encoder.pairs import paired, pairs_8
+from rag_core.encoder.pairs import narrow, pairs_8, weave
 from rag_core.encoder.shapes import GROUP
+from rag_core.encoder.shares import weigh
 from rag_core.engines.counters import take
-from rag_core.engines.products import F32, ONE, OPTIONS, ZERO, softmax
+from rag_core.engines.products import F32, ONE, OPTIONS, ZERO
 
 __all__ = ["encode_pieces"]
 
@@ -24,6 +25,7 @@ __all__ = ["encode_pieces"]
 _EDGE = F32(4.5)
 _BEND = F32(2.0 / 4.5**2)
 _HALF = F32(0.5)
+_LOG2_E = F32(1.4426950408889634)
 _C0, _C1, _C2 = F32(0.1569020774), F32(-0.07717846451), F32(0.05482644199)
 _C3, _C4, _C5 = F32(-0.04047719452), F32(0.02754268719), F32(-0.01696567605)
 _C6, _C7, _C8 = F32(0.01244540518), F32(-0.00915836179), F32(0.003174704915)
@@ -79,9 +81,31 @@ def _tiles(
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def _gather(
+    joint: Any, start: int, count: int, width: int, at: int, query: Any, key: Any, value: Any, line: Any, blank: Any
+) -> None:
+    """Write a head's numbers of the `count` rows from `start` as pairs, laid out for products."""
+    size = len(blank)
+    # Scores are then in powers of two, as `weigh` reads them.
+    factor = F32(_LOG2_E / np.sqrt(F32(size)))
+    for row in range(count):
+        own = joint[start + row, at:].ctypes.data
+        narrow(own, factor, query[row].ctypes.data, size // 16)
+        narrow(own + width * 4, ONE, line.ctypes.data, size // 16)
+        place, lane = key[row // 32], row % 32
+        for k in range(size // 2):
+            place[k, lane] = line[k]
+    for row in range(0, count, 2):
+        first = joint[start + row, 2 * width + at :].ctypes.data
+        second = first + joint.strides[0] if row + 1 < count else blank.ctypes.data
+        for part in range(size // 32):
+            weave(first + 128 * part, second + 128 * part, value[part, row // 2].ctypes.data, 2)
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def _attend(
     joint: Any, start: int, count: int, heads: int, out: Any, query: Any, key: Any, value: Any, scores: Any,
-    shares: Any,
+    shares: Any, totals: Any, line: Any, blank: Any,
 ) -> None:  # fmt: skip
     """Attention among the `count` rows from `start`; `joint` holds queries, keys and values side by side.
 
@@ -89,41 +113,29 @@ def _attend(
     """
     width = out.shape[1]
     size = width // heads
-    factor = F32(ONE / np.sqrt(F32(size)))
-    rows, places = (count + 7) // 8 * 8, (count + 31) // 32
+    places = (count + 31) // 32
     for head in range(heads):
         at = head * size
-        for row in range(count):
-            for k in range(size // 2):
-                first = at + 2 * k
-                query[row, k] = paired(joint[start + row, first] * factor, joint[start + row, first + 1] * factor)
-                key[row // 32, k, row % 32] = paired(
-                    joint[start + row, width + first], joint[start + row, width + first + 1]
-                )
-        for row in range(0, count - 1, 2):
-            for k in range(size):
-                column = 2 * width + at + k
-                value[k // 32, row // 2, k % 32] = paired(joint[start + row, column], joint[start + row + 1, column])
-        if count % 2:
-            for k in range(size):
-                value[k // 32, count // 2, k % 32] = paired(joint[start + count - 1, 2 * width + at + k], ZERO)
+        _gather(joint, start, count, width, at, query, key, value, line, blank)
         # Eight rows from scores to sums at a time: their scores stay in the cache nearest to the core.
-        for row in range(0, rows, 8):
+        for row in range(0, count, 8):
             for place in range(places):
                 pairs_8(
                     key[place].ctypes.data, query[row].ctypes.data, query.strides[0], scores.ctypes.data + place * 128,
                     scores.strides[0], size // 2,
                 )  # fmt: skip
             for near in range(8):
-                softmax(scores[near], count, places * 32)
-                for k in range(places * 16):
-                    shares[near, k] = paired(scores[near, 2 * k], scores[near, 2 * k + 1])
+                weight = weigh(scores[near].ctypes.data, count, shares[near].ctypes.data)
+                totals[near] = ONE / weight
             for part in range(size // 32):
                 to = out[start + row].ctypes.data + (at + 32 * part) * 4
                 pairs_8(
                     value[part].ctypes.data, shares.ctypes.data, shares.strides[0], to, out.strides[0],
                     (count + 1) // 2,
                 )  # fmt: skip
+            for near in range(8):
+                for k in range(at, at + size):
+                    out[start + row + near, k] *= totals[near]
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
@@ -198,9 +210,11 @@ def encode_pieces(
     narrow, narrow_scales = np.zeros((room, width), np.uint8), np.zeros((room, width // GROUP, 2), np.float32)
     broad, broad_scales = np.zeros((room, wide), np.uint8), np.zeros((room, wide // GROUP, 2), np.float32)
     tall, blocks = (longest + 7) // 8 * 8, (longest + 31) // 32
-    query, scores = np.zeros((tall, size // 2), np.int32), np.zeros((8, blocks * 32), np.float32)
+    # Scores and shares with the 16 numbers behind the last that `weigh` may touch.
+    query, scores = np.zeros((tall, size // 2), np.int32), np.zeros((8, blocks * 32 + 16), np.float32)
     key, value = np.zeros((blocks, size // 2, 32), np.int32), np.zeros((size // 32, blocks * 16, 32), np.int32)
-    shares = np.zeros((8, blocks * 16), np.int32)
+    shares, totals = np.zeros((8, blocks * 16 + 8), np.int32), np.zeros(8, np.float32)
+    line, blank = np.zeros(size // 2, np.int32), np.zeros(size, np.float32)
     while True:
         piece = take(taken, 1)
         if piece >= len(pieces) - 1:
@@ -214,7 +228,9 @@ def encode_pieces(
             _tiles(0, 3 * width // 32, qkv[0][layer], qkv[1][layer], qkv[2][layer], narrow, narrow_scales, count, joint)
             for text in texts:
                 length = starts[text + 1] - starts[text]
-                _attend(joint, starts[text] - base, length, heads, mixed, query, key, value, scores, shares)
+                _attend(
+                    joint, starts[text] - base, length, heads, mixed, query, key, value, scores, shares, totals, line, blank
+                )  # fmt: skip
             _round(mixed, count, narrow, narrow_scales)
             _tiles(0, width // 32, back[0][layer], back[1][layer], back[2][layer], narrow, narrow_scales, count, mixed)
             _add_normalised(x, mixed, count, norms[layer, 0], norms[layer, 1], epsilon)

@@ -10,14 +10,16 @@ from typing import Any
 
 from llvmlite import binding, ir
 from numba import types
+from numba.core import cgutils
 
 from rag_core.engines.vectors import load, operation, splat
 
-__all__ = ["paired", "pairs_8"]
+__all__ = ["narrow", "pairs_8", "store_pairs", "weave"]
 
 _ROWS = 8
 _FLOAT, _WORD, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _FLOATS, _WORDS = ir.VectorType(_FLOAT, 16), ir.VectorType(_WORD, 16)
+_HALVES = ir.VectorType(ir.IntType(16), 16)
 _FUSE = ("contract",)
 _HIGH = 0xFFFF0000
 
@@ -81,12 +83,48 @@ def pairs_8(typing: Any, data: Any, x: Any, x_stride: Any, out: Any, out_stride:
 
 
 @operation
-def paired(typing: Any, first: Any, second: Any) -> Any:
-    """Return two float32 numbers as a pair, rounded to the nearest bfloat16."""
+def narrow(typing: Any, x: Any, factor: Any, out: Any, vectors: Any) -> Any:
+    """Write 16 times `vectors` numbers of x (float32), each times `factor`, as pairs of neighbours. Addresses in bytes."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        half = ir.Constant(_WORD, 0x8000)
-        low, high = (builder.add(builder.bitcast(value, _WORD), half) for value in args)
-        return builder.or_(builder.lshr(low, ir.Constant(_WORD, 16)), builder.and_(high, ir.Constant(_WORD, _HIGH)))
+        x, factor, out, vectors = args
+        factors = splat(builder, factor, _FLOATS)
+        with cgutils.for_range(builder, vectors) as loop:
+            place = builder.add(x, builder.mul(loop.index, ir.Constant(_LONG, 64)))
+            value = builder.fmul(load(builder, place, 0, _FLOATS), factors)
+            store_pairs(builder, value, builder.add(out, builder.mul(loop.index, ir.Constant(_LONG, 32))))
+        return context.get_dummy_value()
 
-    return types.int32(types.float32, types.float32), generate
+    return types.void(types.int64, types.float32, types.int64, types.int64), generate
+
+
+@operation
+def weave(typing: Any, first: Any, second: Any, out: Any, vectors: Any) -> Any:
+    """Write as pairs what stands in the same places of two rows: 16 times `vectors` numbers (float32) of each."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        first, second, out, vectors = args
+        with cgutils.for_range(builder, vectors) as loop:
+            step = builder.mul(loop.index, ir.Constant(_LONG, 64))
+            low, high = (
+                _rounded(builder, load(builder, builder.add(row, step), 0, _FLOATS)) for row in (first, second)
+            )
+            low = builder.lshr(low, ir.Constant(_WORDS, [16] * 16))
+            pairs = builder.or_(low, builder.and_(high, ir.Constant(_WORDS, [_HIGH] * 16)))
+            target = builder.inttoptr(builder.add(out, step), _WORDS.as_pointer())
+            builder.store(pairs, target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+def store_pairs(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
+    """Emit a store of 16 numbers as 8 pairs of neighbours."""
+    high = builder.lshr(_rounded(builder, value), ir.Constant(_WORDS, [16] * 16))
+    halves = builder.trunc(high, _HALVES)
+    builder.store(halves, builder.inttoptr(address, _HALVES.as_pointer()), align=4)
+
+
+def _rounded(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Emit the bits of 16 numbers, rounded to the nearest bfloat16 in their upper halves."""
+    return builder.add(builder.bitcast(value, _WORDS), ir.Constant(_WORDS, [0x8000] * 16))

@@ -16,7 +16,7 @@ __all__ = ["ENCODING", "GENERATION", "compiled_before", "load_kernels"]
 _ENTRIES = {"rag_core.engines.kernels": "forward", "rag_core.encoder.kernels": "encode_pieces"}
 _SOURCES = (
     "engines/kernels.py", "engines/products.py", "engines/tiles.py", "engines/vectors.py", "engines/counters.py",
-    "encoder/kernels.py", "encoder/dots.py", "encoder/pairs.py", "encoder/shapes.py",
+    "encoder/kernels.py", "encoder/dots.py", "encoder/pairs.py", "encoder/shapes.py", "encoder/shares.py",
 )  # fmt: skip
 GENERATION, ENCODING = _ENTRIES
 _LOCK = threading.Lock()
