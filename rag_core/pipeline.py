@@ -21,6 +21,7 @@ from rag_core.errors import DocumentTooLargeError, QuestionError, RagError
 from rag_core.generation import TextGenerator
 from rag_core.indexing.index import DocumentIndex
 from rag_core.loading import load_document
+from rag_core.loading.starting import SPARE
 from rag_core.policy import policy_for
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
 from rag_core.search.reranking import Reranker, create_reranker
@@ -173,7 +174,10 @@ class RagPipeline:
     # Models and life cycle -------------------------------------------------------------------------------------------
 
     def warm_up(self, on_progress: ProgressCallback | None = None) -> None:
-        """Load both models now rather than at the first question. Raises ModelError; may be called again after one."""
+        """Load both models now rather than at the first question, and have a process wait for the first file.
+
+        Raises ModelError; may be called again after one.
+        """
 
         def note(progress: Progress) -> None:
             self._load_status = progress
@@ -181,6 +185,7 @@ class RagPipeline:
                 on_progress(progress)
 
         note(Progress("loading"))
+        SPARE.keep()
         try:
             self.embedder.load(note)
             if self._reader is not None and policy_for(self.generator.name, self.config.generation).extracts:

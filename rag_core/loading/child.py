@@ -1,29 +1,21 @@
-"""Starts the worker process on an open file, passes its progress on, and kills it when it takes too long."""
+"""Gives an open file to a worker process, passes its progress on, and kills it when it takes too long."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from rag_core import errors
 from rag_core.config import LimitsConfig
 from rag_core.errors import CorruptDocumentError, DocumentError, DocumentTooLargeError
+from rag_core.loading.starting import SPARE, Worker, end, kill, start
 from rag_core.loading.worker import FRAME_HEADER
 
 __all__ = ["ParserError", "parse_in_child"]
 
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rag_core.loading.worker import main; main()"
-_ROOT = str(Path(__file__).resolve().parents[2])
-# What a Python process needs to start and find its libraries; nothing that could be a secret.
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP")
 # A page of a result is at most this many bytes for each character and each recorded span; beyond, the child is broken.
 _BYTES_PER_CHARACTER = 12
 _RESULT_SLACK_BYTES = 64 * 1024 * 1024
@@ -48,7 +40,7 @@ def parse_in_child(
 
     def stop() -> None:
         overdue.set()
-        _kill(child)
+        kill(child)
 
     clock = threading.Timer(limits.parse_seconds, stop)
     clock.daemon = True
@@ -64,13 +56,10 @@ def parse_in_child(
         return result
     finally:
         clock.cancel()
-        _kill(child)
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        end(child)
 
 
-def _start(content: BinaryIO, suffix: str, limits: LimitsConfig) -> subprocess.Popen[bytes]:
+def _start(content: BinaryIO, suffix: str, limits: LimitsConfig) -> Worker:
     job = {
         "suffix": suffix,
         "pages": limits.pages,
@@ -79,30 +68,16 @@ def _start(content: BinaryIO, suffix: str, limits: LimitsConfig) -> subprocess.P
         "memory_bytes": limits.parse_memory_bytes,
         "expanded_bytes": _EXPANSION * limits.file_bytes,
     }
-    # It is told where its libraries are, so that it need not look for them (-S), which takes as long as starting.
-    paths = [_ROOT, *(path for path in sys.path if path and Path(path).is_absolute())]
-    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    environment |= {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         content.seek(0)
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, json.dumps(paths), json.dumps(job)],
-            stdin=content,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd=tempfile.gettempdir(),
-            start_new_session=True,
-        )
+        return SPARE.hand_over(content, job) or start(content.fileno(), job)
     except OSError as error:
         raise DocumentError(
             f"its reader could not be started ({error.strerror}); free some memory and try again"
         ) from error
 
 
-def _converse(
-    child: subprocess.Popen[bytes], limits: LimitsConfig, on_page: Callable[[int, int], None]
-) -> dict[str, Any] | None:
+def _converse(child: Worker, limits: LimitsConfig, on_page: Callable[[int, int], None]) -> dict[str, Any] | None:
     """Return the result, or None where the worker ended without one. Raises the error that it reports."""
     if child.stdout is None:
         return None
@@ -146,16 +121,3 @@ def _death(status: int) -> DocumentError:
     error = CorruptDocumentError("it crashed its reader, so it is damaged or too complex; export it again, or as .pdf")
     error.__cause__ = ParserError(f"the worker ended with status {status}")
     return error
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill the worker and whatever it started, unless its end has been seen already (its id may be another's by then)."""
-    if child.returncode is not None:
-        return
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-    except (ProcessLookupError, PermissionError):
-        return

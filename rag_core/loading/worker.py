@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -29,12 +30,13 @@ FRAME_HEADER = struct.Struct(">cI")
 _PROGRESS_SECONDS = 0.05
 _OPEN_FILES = 128
 _MOST_DETAIL = 4_000
+_MOST_JOB_BYTES = 4_096
 Reader = Callable[[bytes, Draft], None]
 
 
 def main() -> None:
-    """Parse what the job in the first argument says; write progress and one last frame."""
-    job = json.loads(sys.argv[-1])
+    """Parse what the job in the last argument says, or one to come; write progress and one last frame."""
+    job = json.loads(sys.argv[-1]) or _awaited()
     # What a library prints must not be taken for a frame.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -56,6 +58,25 @@ def main() -> None:
     output.flush()
     # Parsers' own clean-up has crashed after hostile files; there is nothing left to clean.
     os._exit(0)
+
+
+def _awaited() -> dict[str, Any]:
+    """Wait at the socket on standard input for a job with its open file, which takes the socket's place."""
+    import socket
+
+    # Most documents are PDFs, whose reader takes longest to import. Where it is missing, they say so.
+    with suppress(ImportError):
+        import pypdfium2  # noqa: F401
+
+        import rag_core.loading.pdffile  # noqa: F401
+
+    with socket.socket(fileno=os.dup(0)) as channel:
+        body, files, _, _ = socket.recv_fds(channel, _MOST_JOB_BYTES, 1)
+    if not files:
+        os._exit(0)  # The parent is gone.
+    os.dup2(files[0], 0)
+    os.close(files[0])
+    return dict(json.loads(body))
 
 
 def _parse(job: dict[str, Any], output: BinaryIO) -> tuple[bytes, dict[str, Any]]:
