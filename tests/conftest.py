@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from rag_core import Document, Hit, Message, Page, RagConfig
 from rag_core.generation import GenerationDelta
+from rag_core.loading.starting import SPARE
 from rag_core.records import Window
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -74,6 +75,13 @@ def make_hit(
         focus=Window(start, end),
         headings=headings,
     )
+
+
+@pytest.fixture(autouse=True)
+def no_worker_waits() -> Iterator[None]:
+    """What warms the models up has a process wait for files; tests that count processes want none of another's."""
+    yield
+    SPARE.release()
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,7 @@ def spare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spare]:
     made = Spare()
     monkeypatch.setattr(child, "SPARE", made)
     yield made
-    made._kept = False
-    made.drop()
+    made.release()
 
 
 def waiting(spare: Spare) -> Worker:

@@ -120,6 +120,11 @@ class Spare:
                 clock.cancel()
                 ours.close()
 
+    def release(self) -> None:
+        """Have no worker wait any more."""
+        self._kept = False
+        self.drop()
+
     def drop(self) -> None:
         """Kill the worker that waits, if one does; the next file brings another."""
         with self._lock:
@@ -132,4 +137,4 @@ class Spare:
 
 
 SPARE = Spare()
-atexit.register(SPARE.drop)
+atexit.register(SPARE.release)
