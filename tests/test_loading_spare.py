@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from waiting import eventually
 
 from rag_core import DocumentTooLargeError
 from rag_core.config import LimitsConfig
@@ -75,25 +74,26 @@ def test_where_none_can_be_started_files_are_read_all_the_same(spare: Spare, mon
     assert load_document(SAMPLES / "haircut.txt", LIMITS).text
 
 
-def test_it_is_given_up_when_idle_and_comes_back_with_the_next_file(spare: Spare) -> None:
+def test_it_gives_up_when_idle_and_another_comes_with_the_next_file(spare: Spare) -> None:
     spare._idle_seconds = 0.01
     spare.keep()
-    assert eventually(lambda: spare._waiting is None)
+    first = waiting(spare)
+    assert first.wait(60) == 0
     spare._idle_seconds = 600.0
-    load_document(SAMPLES / "haircut.txt", LIMITS)
-    assert waiting(spare).poll() is None
+    assert load_document(SAMPLES / "haircut.txt", LIMITS).text
     last = waiting(spare)
-    spare.drop()
+    assert last is not first
+    assert last.poll() is None
+    spare.release()
     assert last.returncode is not None
 
 
 def test_it_ends_with_the_process_that_it_waits_for(spare: Spare) -> None:
     spare.keep()
     assert spare._waiting is not None
-    worker, channel, clock = spare._waiting
+    worker, channel = spare._waiting
     # What the system does to an ended process's sockets.
     channel.close()
-    clock.cancel()
     assert worker.wait(60) == 0
     spare._waiting = None
     end(worker)

@@ -31,8 +31,8 @@ _IDLE_SECONDS = 600.0
 Worker = subprocess.Popen[bytes]
 
 
-def start(source: int, job: Mapping[str, Any] | None) -> Worker:
-    """Start a worker on an open file's descriptor, or, where `job` is None, one that waits at a socket. Raises OSError."""
+def start(source: int, job: Mapping[str, Any]) -> Worker:
+    """Start a worker on an open file's descriptor, or on a socket at which it is to wait. Raises OSError."""
     # It is told where its libraries are, so that it need not look for them (-S), which takes as long as starting.
     paths = [_ROOT, *(path for path in sys.path if path and Path(path).is_absolute())]
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
@@ -74,7 +74,7 @@ class Spare:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._kept = False
-        self._waiting: tuple[Worker, socket.socket, threading.Timer] | None = None
+        self._waiting: tuple[Worker, socket.socket] | None = None
 
     def keep(self) -> None:
         """Have a worker wait from now on: a new one starts when a file is handed over, while that is being read."""
@@ -90,16 +90,13 @@ class Spare:
         self._fill()
         return worker
 
-    def _given(
-        self, waiting: tuple[Worker, socket.socket, threading.Timer], content: BinaryIO, job: Mapping[str, Any]
-    ) -> Worker | None:
-        worker, channel, clock = waiting
-        clock.cancel()
+    def _given(self, waiting: tuple[Worker, socket.socket], content: BinaryIO, job: Mapping[str, Any]) -> Worker | None:
+        worker, channel = waiting
         with channel:
             try:
                 socket.send_fds(channel, [json.dumps(job).encode()], [content.fileno()])
             except OSError:
-                # It died while it waited.
+                # It died while it waited, or has given up waiting.
                 end(worker)
                 return None
         return worker
@@ -108,30 +105,23 @@ class Spare:
         with self._lock:
             if not self._kept or self._waiting:
                 return
-            clock = threading.Timer(self._idle_seconds, self.drop)
-            clock.daemon = True
-            ours, its = socket.socketpair()
-            # Without a worker that waits, files are read all the same. RuntimeError: no further thread.
-            try:
+            # Without a worker that waits, files are read all the same.
+            with suppress(OSError):
+                ours, its = socket.socketpair()
                 with its:
-                    clock.start()
-                    self._waiting = start(its.fileno(), None), ours, clock
-            except (OSError, RuntimeError):
-                clock.cancel()
-                ours.close()
+                    try:
+                        self._waiting = start(its.fileno(), {"idle_seconds": self._idle_seconds}), ours
+                    except OSError:
+                        ours.close()
+                        raise
 
     def release(self) -> None:
-        """Have no worker wait any more."""
-        self._kept = False
-        self.drop()
-
-    def drop(self) -> None:
-        """Kill the worker that waits, if one does; the next file brings another."""
+        """Have no worker wait any more, and kill the one that does."""
         with self._lock:
+            self._kept = False
             waiting, self._waiting = self._waiting, None
         if waiting:
-            worker, channel, clock = waiting
-            clock.cancel()
+            worker, channel = waiting
             channel.close()
             end(worker)
 

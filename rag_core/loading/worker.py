@@ -36,7 +36,9 @@ Reader = Callable[[bytes, Draft], None]
 
 def main() -> None:
     """Parse what the job in the last argument says, or one to come; write progress and one last frame."""
-    job = json.loads(sys.argv[-1]) or _awaited()
+    job = json.loads(sys.argv[-1])
+    if "idle_seconds" in job:
+        job = _awaited(float(job["idle_seconds"]))
     # What a library prints must not be taken for a frame.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -60,8 +62,9 @@ def main() -> None:
     os._exit(0)
 
 
-def _awaited() -> dict[str, Any]:
+def _awaited(idle_seconds: float) -> dict[str, Any]:
     """Wait at the socket on standard input for a job with its open file, which takes the socket's place."""
+    import select
     import socket
 
     # Most documents are PDFs, whose reader takes longest to import. Where it is missing, they say so.
@@ -71,9 +74,12 @@ def _awaited() -> dict[str, Any]:
         import rag_core.loading.pdffile  # noqa: F401
 
     with socket.socket(fileno=os.dup(0)) as channel:
+        if not select.select([channel], [], [], idle_seconds)[0]:
+            # From here on the parent cannot send; what it sent just before is still received.
+            channel.shutdown(socket.SHUT_RD)
         body, files, _, _ = socket.recv_fds(channel, _MOST_JOB_BYTES, 1)
     if not files:
-        os._exit(0)  # The parent is gone.
+        os._exit(0)  # Nothing came in time, or the parent is gone.
     os.dup2(files[0], 0)
     os.close(files[0])
     return dict(json.loads(body))
