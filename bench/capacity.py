@@ -85,22 +85,28 @@ class Plan:
 
 
 def engines(service: dict[str, Any]) -> list[Gpu]:
-    """Return what is planned with: batches as measured, and the bound that the bandwidth sets."""
+    """Return what is planned with: our engine and batches by transformers, each a line through two measured rows."""
     gpu = service["gpu"]
-    prefill = 2_048 / gpu["prefill_seconds_for_2048_tokens"]
-    alone, batch = gpu["rows"][0], gpu["rows"][2]
-    step_alone = 1.0 / alone["tokens_per_second"]
-    step_batch = batch["chats"] / batch["tokens_per_second"]
-    share = (step_batch - step_alone) / (batch["chats"] - alone["chats"])
-    bound = gpu["bound"]
+    rows = {row["name"]: row for row in gpu["rows"]}
+
+    def line(name: str, alone: str, batch: str, prefill: float) -> Gpu:
+        one, many = rows[alone], rows[batch]
+        step_one, step_many = (row["chats"] / row["tokens_per_second"] for row in (one, many))
+        share = (step_many - step_one) / (many["chats"] - one["chats"])
+        return Gpu(name, many["chats"], step_one - share, share, 2_048 / prefill)
+
     return [
-        Gpu("measured: batches of 32 by transformers", batch["chats"], step_alone - share, share, prefill),
-        Gpu(
-            "bound: 64 chats at the memory's limit",
-            bound["chats"],
-            bound["chats"] / bound["tokens_per_second"],
-            0.0,
-            prefill,
+        line(
+            "ours: 64 chats",
+            "our engine, one chat",
+            "our engine, 64 chats, prompts read",
+            gpu["prefill_seconds_for_2048_tokens"],
+        ),
+        line(
+            "transformers: batches of 32",
+            "plain generate, one chat",
+            "plain generate, 32 prompts of 1,024 as one batch",
+            gpu["plain_prefill_seconds_for_2048_tokens"],
         ),
     ]
 

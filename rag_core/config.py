@@ -120,7 +120,7 @@ class GenerationConfig:
     endpoint_key: str = field(default="", repr=False)
     endpoint_seconds: float = 60.0
     reader: bool = True
-    cuda_engine: bool = False
+    cuda_engine: bool = True
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "RAG_READER": ("generation.reader", "small models answer with words that a reading model finds: true or false"),
     "RAG_CUDA_ENGINE": (
         "generation.cuda_engine",
-        "an engine for many chats at once on an NVIDIA card, not yet measured as a whole: true or false",
+        "an engine of our own for many chats at once on an NVIDIA card, where model and card allow: true or false",
     ),
     "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),

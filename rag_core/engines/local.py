@@ -214,7 +214,6 @@ class LocalGenerator:
             import torch
 
             torch.set_num_threads(threads)
-        # Asked for by name until it has been measured as a whole on a card: `auto` takes what is proven.
         elif settings.cuda_engine and not lent and (fast := self._on_card(folder, stops)):
             return fast
         from rag_core.engines.transformer import TransformersEngine
