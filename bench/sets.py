@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 READING = ROOT / "bench" / "data" / "reading.jsonl"
 # Paragraphs of company reports with near misses; those whose id begins with d were held out when rules were made.
 FINANCE = ROOT / "bench" / "data" / "finance_reading.jsonl"
+# Excerpts of reports and what analysts would type, by a hand of its own; those of an odd number (e-01, e-03) are held out.
+ANALYSTS = ROOT / "bench" / "data" / "analyst_reading.jsonl"
 SAMPLES = ROOT / "sample_files"
 OTHER_DOCUMENT, WRONG_YEAR, LEFT_OUT = "other document", "wrong year", "left out"
 # Of the answerable questions, the share that is also put to another document, and at most to a wrong year.
@@ -67,6 +69,7 @@ def read_sets(data: Path | None, names: Sequence[str], seed: int) -> list[Questi
     if reading.is_file():
         makers["reading"] = lambda: _reading(reading)
     makers["finance"] = lambda: _reading(FINANCE, "finance")
+    makers["analysts"] = lambda: _reading(ANALYSTS, "analysts")
     makers["samples"] = lambda: _samples(seed)
     unknown = [name for name in names if name not in makers]
     if unknown:
