@@ -101,6 +101,20 @@ def test_whole_words_and_figures_are_kept() -> None:
     assert text[slice(*whole(text, year, len(text)))] == "1896"
 
 
+@pytest.mark.parametrize(
+    ("text", "found", "whole"),
+    [
+        ("The Board decided not to refer it.", "to refer it", "not to refer it"),
+        ("The fee wasn't paid in 2023.", "paid in 2023", "wasn't paid in 2023"),
+        ("It is no longer held by banks.", "held by banks", "no longer held by banks"),
+        ("There is a knot to tie.", "to tie", "to tie"),
+    ],
+)
+def test_an_answer_keeps_the_word_that_turns_it_round(text: str, found: str, whole: str) -> None:
+    start = text.index(found)
+    assert text[slice(*reader_module._whole(text, start, start + len(found)))] == whole
+
+
 def test_states_of_pairs_are_those_of_transformers() -> None:
     from transformers import AutoModel
 

@@ -40,6 +40,10 @@ _MOST_QUESTION = 96
 _MOST_ANSWER = 80
 _BASE_TENSOR = "encoder.layer.0.attention.self.query.weight"
 _WORD = re.compile(r"[$€£¥]?\w+(?:[.,:'’&/-]\w+)*%?")
+# Words that turn what follows into its opposite: an answer that begins behind one begins with it.
+_AGAINST = re.compile(
+    r"\b(?:not|never|no longer|neither|nor|without|unable|failed|refused|declined|\w{2,6}n['’]t) $", re.IGNORECASE
+)
 _OUTER = " \t\r\n,;:.!?|\"'“”‘’–—"
 
 
@@ -203,6 +207,8 @@ def _whole(text: str, start: int, end: int) -> tuple[int, int]:
         start += 1
     while end > start and text[end - 1] in _OUTER:
         end -= 1
+    if against := _AGAINST.search(text, max(0, start - 12), start):
+        start = against.start()
     inner = text[start:end]
     if inner[:1] == "(" and ")" not in inner:
         start += 1
