@@ -60,8 +60,8 @@ def load_encoder(
     from transformers.utils import logging
 
     # Its report of weights that stay unused (the pooler's) and its progress bar are no news here.
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     encoder: Any = AutoModel.from_pretrained(str(folder), dtype=torch.float32, add_pooling_layer=False)
     tensors = encoder.state_dict()
     for name, change in (changes or {}).items():
