@@ -25,10 +25,10 @@ __all__ = ["main", "page_rows", "reading_set"]
 def page_rows(path: Path, name: str) -> list[dict[str, Any]]:
     """Return a document's pages with `id`, `text` and `windows`, cut as our index cuts them."""
     from rag_core import RagConfig
-    from rag_core.embedding import create_embedder
+    from rag_core.chunking.splitting import split_document
+    from rag_core.chunking.windows import WindowTexts
+    from rag_core.encoder.embedding import create_embedder
     from rag_core.loading import load_document
-    from rag_core.splitting import split_document
-    from rag_core.windows import WindowTexts
 
     config = RagConfig()
     embedder = create_embedder(config)

@@ -62,11 +62,15 @@ class SplittingConfig:
 
 @dataclass(frozen=True)
 class EmbeddingConfig:
-    """`model` is `auto` (the embedded MiniLM, else the same from the Hub), a Hub id or a folder."""
+    """`model` is `auto` (the embedded MiniLM, else the same from the Hub), a Hub id or a folder.
+
+    `change` is a file of `train.embedder` that is added to the model's weights; None: the model as it is.
+    """
 
     model: str = "auto"
     device: str = "auto"
     batch_size: int = 32
+    change: Path | None = None
 
 
 @dataclass(frozen=True)

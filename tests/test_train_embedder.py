@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from rag_core.bert import BertEncoder, BertSettings
+from rag_core.answers.reader import unpacked
 from rag_core.config import RagConfig
-from rag_core.embedding import create_embedder
-from rag_core.reader import unpacked
+from rag_core.encoder.bert import BertEncoder, BertSettings
+from rag_core.encoder.embedding import create_embedder
+from rag_core.errors import ModelLoadError, ModelNotFoundError
 from train.embedder.batching import batches, encode_pairs, hard_negatives
 from train.embedder.build import build_pairs
 from train.embedder.build import main as build
@@ -324,3 +325,49 @@ def test_a_file_that_is_no_change_is_told_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"no tensors")
     with pytest.raises(DataError, match="is no change"):
         evaluate([str(path), "--sets", str(folder)])
+
+
+# Serving ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_a_served_change_gives_the_vectors_that_were_judged(
+    tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rag_core.encoder.embedding as embedding
+
+    if device == "torch":
+        monkeypatch.setattr(embedding, "_packed", lambda *_: None)
+    trained = load_encoder(base_encoder(), CPU)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in trained.named_parameters():
+            if "embeddings" not in name and tensor.ndim == 2:
+                tensor += 0.1 * tensor.std() * torch.randn_like(tensor)
+    path = tmp_path / "change.safetensors"
+    save_change(trained, path, base_encoder())
+    plain, changed = RagConfig(), RagConfig().with_setting("embedding.change", str(path))
+    texts = ["What was revenue?", "Revenue rose to $4.2 million. " * 40]
+    served = create_embedder(changed).encode(texts)
+    from safetensors.torch import load_file
+
+    judged = load_encoder(base_encoder(), CPU, unpacked(load_file(str(path))))
+    wanted = encode_rows(judged, token_ids(texts, open_tokenizer(None))).numpy()
+    assert (served * wanted).sum(axis=1).min() > 0.998
+    assert (create_embedder(plain).encode(texts) * wanted).sum(axis=1).max() < 0.99
+    names = {create_embedder(config).name for config in (plain, changed)}
+    save_change(trained, path, base_encoder(), 0.5)
+    assert len(names | {create_embedder(changed).name}) == 3
+
+
+def test_a_change_of_another_base_or_none_at_all_is_not_served(tmp_path: Path, tiny: Path, pairs: list[Pair]) -> None:
+    path = tmp_path / "change.safetensors"
+    config = RagConfig().with_setting("embedding.change", str(path))
+    with pytest.raises(ModelNotFoundError, match="no change"):
+        _ = create_embedder(config).name
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ModelLoadError, match="is no change"):
+        create_embedder(config).load()
+    save_change(train_embedder(pairs, Recipe(steps=1, rows=4), tiny), path, tiny)
+    with pytest.raises(ModelLoadError, match="changes another embedder"):
+        create_embedder(config).load()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, BertSettings, read_settings
+from rag_core.encoder.changes import change_key, read_change
 from rag_core.errors import ModelError, ModelLoadError, OutOfMemoryError
 from rag_core.models import ModelSource, fetch, resolve_embedder
 from rag_core.records import Progress, ProgressCallback
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
 
     from rag_core.encoder.packed import PackedEncoder
@@ -89,17 +91,20 @@ class LocalEmbedder:
         self._config = config
         self._cache = cache or RagConfig().cache_directory
         self._source: ModelSource | None = None
+        self._change_key: str | None = None
         self._model: _Model | None = None
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
-        """Hub id or package of the model; for a folder its name with a fingerprint of its weights."""
+        """Hub id or package of the model; for a folder, and for a change, with a fingerprint of the weights."""
         if self._source is None:
             self._source = resolve_embedder(self._config)
+        if self._change_key is None:
+            self._change_key = f"+{change_key(self._config.change)}" if self._config.change else ""
         if self._source.kind != "folder" or self._source.path is None:
-            return self._source.name
-        return f"{self._source.name}@{_fingerprint(self._source.path)}"
+            return f"{self._source.name}{self._change_key}"
+        return f"{self._source.name}@{_fingerprint(self._source.path)}{self._change_key}"
 
     @property
     def dimension(self) -> int:
@@ -126,7 +131,7 @@ class LocalEmbedder:
             if on_progress:
                 on_progress(Progress("loading", detail=source.name))
             try:
-                self._model = _open(folder, _device(self._config.device), self._cache, on_progress)
+                self._model = _open(folder, self._config, self._cache, on_progress)
             except ModelError:
                 raise
             except MemoryError as error:
@@ -184,21 +189,28 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _open(folder: Path, device: str, cache: Path, on_progress: ProgressCallback | None) -> _Model:
-    settings = read_settings(folder)
+def _open(folder: Path, config: EmbeddingConfig, cache: Path, on_progress: ProgressCallback | None) -> _Model:
+    settings, device = read_settings(folder), _device(config.device)
     if settings is None:
+        if config.change:
+            raise ModelLoadError(f"{folder.name} takes no change; a change is for a model of the BERT family")
         return _SentenceTransformer(folder, device)
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    encoder = _packed(folder, settings, cache, on_progress) if device == "cpu" else None
-    return _Bert(encoder or BertEncoder(folder, settings, device), tokenizer)
+    changes = read_change(config.change, folder) if config.change else {}
+    encoder = _packed(folder, settings, cache, on_progress, changes) if device == "cpu" else None
+    return _Bert(encoder or BertEncoder(folder, settings, device, changes=changes), tokenizer)
 
 
 def _packed(
-    folder: Path, settings: BertSettings, cache: Path, on_progress: ProgressCallback | None
+    folder: Path,
+    settings: BertSettings,
+    cache: Path,
+    on_progress: ProgressCallback | None,
+    changes: Mapping[str, torch.Tensor],
 ) -> PackedEncoder | None:
-    """Return the encoder over bytes, None where processor, compiler or model are not made for it."""
+    """Return the encoder over bytes, with `changes` added; None where processor, compiler or model are not made for it."""
     from rag_core.encoder.packed import PackedEncoder, multiplies_bytes
 
     if not multiplies_bytes():
@@ -212,6 +224,8 @@ def _packed(
     try:
         weights = load_file(folder / "model.safetensors")
         plain = {name.removeprefix("bert."): value.astype(np.float32, copy=False) for name, value in weights.items()}
+        for name, change in changes.items():
+            plain[name] = plain[name] + change.numpy()
         return PackedEncoder(plain, settings, cache)
     except MemoryError:
         raise

@@ -148,7 +148,7 @@ def _changes(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from rag_core.reader import unpacked
+    from rag_core.answers.reader import unpacked
 
     try:
         return unpacked(load_file(str(path)))

@@ -12,7 +12,7 @@ from train.rows import Row
 
 __all__ = ["paragraph_pairs", "row_pairs", "with_header"]
 
-# A bar between cells, or a word that only draws a line: left out of what is embedded, see `rag_core.windows`.
+# A bar between cells, or a word that only draws a line: left out of what is embedded, see `rag_core.chunking.windows`.
 _RULES = re.compile(r"(?<!\S)(?:\|+|[-–—._=*|:]{3,})(?!\S)")
 _SPACES = re.compile(r"[^\S\n]+")
 _LINK = re.compile(r"https?://\S+|www\.\S+")
