@@ -64,13 +64,14 @@ class SplittingConfig:
 class EmbeddingConfig:
     """`model` is `auto` (the embedded MiniLM, else the same from the Hub), a Hub id or a folder.
 
-    `change` is a file of `train.embedder` that is added to the model's weights; None: the model as it is.
+    `change` is what is added to its weights: `auto` (to the embedded MiniLM, what it learned here on finance questions;
+    to another model nothing), `none`, or a file that `train.embedder` wrote.
     """
 
     model: str = "auto"
     device: str = "auto"
     batch_size: int = 32
-    change: Path | None = None
+    change: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "an engine of our own for many chats at once on an NVIDIA card, where model and card allow: true or false",
     ),
     "RAG_EMBEDDER": ("embedding.model", "embedder: auto, a Hub id or a folder"),
+    "RAG_EMBEDDER_CHANGE": (
+        "embedding.change",
+        "what is added to its weights: auto (finance, to the embedded one alone), none or a file",
+    ),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
     "RAG_RERANKER": (
         "retrieval.reranker",

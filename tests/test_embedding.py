@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from rag_core import ModelLoadError, ModelNotFoundError, Progress, RagConfig, RagError
 from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
+from rag_core.encoder.changes import EMBEDDER_FILE, read_change
 from rag_core.encoder.embedding import Embedder, LocalEmbedder, create_embedder
 from rag_core.models import fetch, resolve_embedder
 
@@ -58,6 +60,16 @@ def reference(folder: Path) -> Any:
     return SentenceTransformer(str(folder), device="cpu")
 
 
+@pytest.fixture(scope="module")
+def changed(folder: Path, reference: Any) -> Any:
+    """The same with the shipped change added to its tensors."""
+    other = copy.deepcopy(reference)
+    tensors = other[0].auto_model.state_dict()
+    for name, change in read_change(EMBEDDER_FILE, folder).items():
+        tensors[name] += change
+    return other
+
+
 def clean(texts: list[str]) -> list[str]:
     return [text.encode("utf-8", "replace").decode() for text in texts]
 
@@ -67,19 +79,48 @@ def cosines(ours: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (ours * others).sum(axis=1)
 
 
-def test_the_vectors_are_those_of_sentence_transformers(embedder: Embedder, reference: Any) -> None:
+@pytest.mark.parametrize("change", ["none", "auto"])
+def test_the_vectors_are_those_of_sentence_transformers(change: str, reference: Any, changed: Any) -> None:
+    embedder = LocalEmbedder(EmbeddingConfig(change=change))
     assert reference.max_seq_length == embedder.max_tokens + 2 == 256
-    expected = reference.encode(clean(TEXTS), normalize_embeddings=True)
-    assert cosines(embedder.encode(TEXTS), expected).min() > CLOSE
+    own, other = (reference, changed) if change == "none" else (changed, reference)
+    vectors = embedder.encode(TEXTS)
+    assert cosines(vectors, own.encode(clean(TEXTS), normalize_embeddings=True)).min() > CLOSE
+    assert np.median(cosines(vectors, other.encode(clean(TEXTS), normalize_embeddings=True))) < 0.99
 
 
-def test_in_float32_they_are_the_same_number_for_number(folder: Path, reference: Any) -> None:
+@pytest.mark.parametrize("change", ["none", "auto"])
+def test_in_float32_they_are_the_same_number_for_number(
+    change: str, folder: Path, reference: Any, changed: Any
+) -> None:
     found = read_settings(folder)
     assert found is not None
-    encoder = BertEncoder(folder, found, "cpu", reduced=False)
+    own, changes = (reference, {}) if change == "none" else (changed, read_change(EMBEDDER_FILE, folder))
+    encoder = BertEncoder(folder, found, "cpu", reduced=False, changes=changes)
     ids = [reference.tokenizer(text, truncation=True, max_length=256)["input_ids"] for text in clean(TEXTS)]
-    expected = reference.encode(clean(TEXTS), normalize_embeddings=True)
+    expected = own.encode(clean(TEXTS), normalize_embeddings=True)
     np.testing.assert_allclose(encoder.encode(ids, 4), expected, atol=2e-6)
+
+
+def test_only_the_embedded_model_is_changed_unless_a_file_is_named(folder: Path) -> None:
+    """And the name, which keys the index, says whether it is."""
+    settings = {
+        change: RagConfig.from_env({"RAG_EMBEDDER_CHANGE": change}).embedding
+        for change in ("auto", "none", "", str(EMBEDDER_FILE))
+    }
+    names = {change: LocalEmbedder(config).name for change, config in settings.items()}
+    assert names["auto"] == names[str(EMBEDDER_FILE)] == create_embedder(RagConfig()).name
+    assert names["none"] == names[""] == "all-MiniLM-L6-v2"
+    assert names["auto"].startswith("all-MiniLM-L6-v2+")
+    copied, plain, named = (
+        LocalEmbedder(EmbeddingConfig(model=str(folder), change=change))
+        for change in ("auto", "none", str(EMBEDDER_FILE))
+    )
+    assert copied.name == plain.name
+    assert named.name.startswith(f"{plain.name}+")
+    vectors = [item.encode(TEXTS[2:4]) for item in (copied, plain, named)]
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert cosines(vectors[0], vectors[2]).max() < 0.99
 
 
 def test_other_models_run_through_sentence_transformers(folder: Path, reference: Any, tmp_path: Path) -> None:

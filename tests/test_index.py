@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,6 +229,23 @@ def test_another_embedder_or_splitter_never_meets_these_vectors(
     with opened(tmp_path) as index:
         assert [item.id for item in index.documents()] == [KEPT.id]
         check_whole(index, KEPT)
+
+
+def test_vectors_from_before_a_change_to_the_embedder_are_not_taken(tmp_path: Path) -> None:
+    before = config(tmp_path).with_setting("embedding.change", "none")
+    with closing(DocumentIndex(before, create_embedder(before))) as index:
+        add(index, KEPT)
+        old = index.nearest(EMBEDDER.encode(["bond"])[0], 1)[0]
+    seen: list[Progress] = []
+    with opened(tmp_path) as index:
+        assert index.documents() == []
+        add(index, KEPT, seen.append)
+        assert "embedding" in {progress.stage for progress in seen}
+        (vector,) = index.vectors([old.key]).values()
+        check_whole(index, KEPT)
+    with closing(DocumentIndex(before, create_embedder(before))) as index:
+        assert [item.id for item in index.documents()] == [KEPT.id]
+        assert float(vector @ index.vectors([old.key])[old.key]) < 0.99
 
 
 # Removal and failure --------------------------------------------------------------------------------------------------

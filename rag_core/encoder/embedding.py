@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, BertSettings, read_settings
-from rag_core.encoder.changes import change_key, read_change
+from rag_core.encoder.changes import change_file, change_key, read_change
 from rag_core.errors import ModelError, ModelLoadError, OutOfMemoryError
 from rag_core.models import ModelSource, fetch, resolve_embedder
 from rag_core.records import Progress, ProgressCallback
@@ -101,7 +101,8 @@ class LocalEmbedder:
         if self._source is None:
             self._source = resolve_embedder(self._config)
         if self._change_key is None:
-            self._change_key = f"+{change_key(self._config.change)}" if self._config.change else ""
+            change = change_file(self._config, self._source)
+            self._change_key = f"+{change_key(change)}" if change else ""
         if self._source.kind != "folder" or self._source.path is None:
             return f"{self._source.name}{self._change_key}"
         return f"{self._source.name}@{_fingerprint(self._source.path)}{self._change_key}"
@@ -131,7 +132,8 @@ class LocalEmbedder:
             if on_progress:
                 on_progress(Progress("loading", detail=source.name))
             try:
-                self._model = _open(folder, self._config, self._cache, on_progress)
+                change = change_file(self._config, source)
+                self._model = _open(folder, change, _device(self._config.device), self._cache, on_progress)
             except ModelError:
                 raise
             except MemoryError as error:
@@ -189,16 +191,18 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _open(folder: Path, config: EmbeddingConfig, cache: Path, on_progress: ProgressCallback | None) -> _Model:
-    settings, device = read_settings(folder), _device(config.device)
+def _open(folder: Path, change: Path | None, device: str, cache: Path, on_progress: ProgressCallback | None) -> _Model:
+    settings = read_settings(folder)
     if settings is None:
-        if config.change:
-            raise ModelLoadError(f"{folder.name} takes no change; a change is for a model of the BERT family")
+        if change:
+            raise ModelLoadError(
+                f"{folder.name} is not of the BERT family and takes no change; set RAG_EMBEDDER_CHANGE=none"
+            )
         return _SentenceTransformer(folder, device)
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    changes = read_change(config.change, folder) if config.change else {}
+    changes = read_change(change, folder) if change else {}
     encoder = _packed(folder, settings, cache, on_progress, changes) if device == "cpu" else None
     return _Bert(encoder or BertEncoder(folder, settings, device, changes=changes), tokenizer)
 

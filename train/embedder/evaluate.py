@@ -148,7 +148,7 @@ def _changes(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from rag_core.answers.reader import unpacked
+    from rag_core.encoder.changes import unpacked
 
     try:
         return unpacked(load_file(str(path)))

@@ -129,7 +129,7 @@ def train_embedder(pairs: Sequence[Pair], recipe: Recipe, base: Path) -> Any:
 
 
 def save_change(encoder: Any, path: Path, base: Path, mix: float = 1.0) -> None:
-    """Write `mix` times what changed against the encoder in `base`, as `rag_core.answers.reader.unpacked` reads it."""
+    """Write `mix` times what changed against the encoder in `base`, as `rag_core.encoder.changes.unpacked` reads it."""
     from safetensors.torch import load_file
 
     stored = load_file(base / "model.safetensors")

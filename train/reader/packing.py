@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_core.answers.reader import BLOCK, base_digest
+from rag_core.encoder.changes import BLOCK, base_digest
 
 if TYPE_CHECKING:
     import torch
