@@ -169,7 +169,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with corpus.jsonl and queries.jsonl, or with reading.jsonl")
     parser.add_argument("--model", help="generator of both: a Hub id or a folder (default: the embedded SmolLM2)")
     parser.add_argument(
-        "--sets", nargs="+", default=[], metavar="NAME", help="alone, all, reading, finance, analysts, samples (default: all)"
+        "--sets",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="alone, all, reading, finance, analysts, samples (default: all)",
     )
     parser.add_argument("--feedback", type=Path, metavar="FILE", help="thumbs that the app stored")
     parser.add_argument(
