@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_core.answers.abstaining import decide
-from rag_core.answers.cells import LookUp, look_up, look_up_several
+from rag_core.answers.cells import look_up
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
+from rag_core.answers.lookups import LookUp
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
 from rag_core.answers.reader import SpanReader
@@ -45,9 +46,8 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     if asked.open_ended:
         return None
     cells = look_up(asked, hits)
-    several = (cells,) if cells is not None else look_up_several(asked, hits)
-    if several:
-        return _looked_up(several)
+    if cells:
+        return _looked_up(cells)
     reading = read(asked, hits, wording, reader)
     decision = decide(asked, reading, hits)
     if reading is None or not decision.answers:

@@ -56,6 +56,12 @@ _EXPLAINED = re.compile(
     r"attribut\w+ to|caused by|composed of|made up of|reflects?|stand for)\b"
     r"|^what (?:resulted in|resulted from|led to|drove|caused|impacted|affected|could result)\b"
 )
+# "What did goodwill amount to?", "what were the receivables worth?"
+_SUMMED = re.compile(
+    r"\b(?:amount|come|came|add up|run|total) to\W*$|\bworth\W*$|\bstand(?: at)?\W*$|\b(?:does|do|did)\b.*\btotal\W*$"
+)
+# What may stand behind: the time.
+_SINCE = re.compile(r"\s(?:(?:in|at|for|on|by|during|as of) .*|last year|this year)$")
 _ASKING = frozenset("what which who whom whose when where why how".split())
 _GLUE = frozenset(
     "per of in at on for to from by with a an the and or is was are were did does do has have had".split()
@@ -112,6 +118,8 @@ def _kind(question: str, words: list[str], at: int) -> tuple[AnswerKind, str, fr
         return simple[asking], "", frozenset()
     if _EXPLAINED.search(" ".join(words[at:])):
         return "reason", "", frozenset()
+    if _SUMMED.search(_SINCE.sub("", " ".join(words[at:]))):
+        return "amount", "", frozenset()
     noun, direct = _head(following)
     if direct and noun in _TIMES:
         return "date", noun, frozenset((noun,))

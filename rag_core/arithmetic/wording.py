@@ -34,7 +34,7 @@ _SAME = [
         "profit income earnings",
         "tax taxation taxes",
         "cost expense expenditure",
-        "staff employee personnel",
+        "staff employee personnel people person headcount workforce",
         "debtor receivable",
         "creditor payable",
         "us american",

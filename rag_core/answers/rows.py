@@ -1,0 +1,159 @@
+"""The row that a question names, and its cells under the periods asked for, or else under the latest year.
+
+Where no row fits well, several fit as well and differ, or the period is not there, there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rag_core.answers.lookups import LookUp
+from rag_core.answers.totals import total_of
+from rag_core.arithmetic.matching import MARGIN, Match, Pool
+from rag_core.arithmetic.questions import Subject
+from rag_core.arithmetic.series import Point, Series
+from rag_core.arithmetic.wording import words
+from rag_core.language.periods import Period, find_periods, without_periods
+
+__all__ = ["LEAST_SCORE", "look_up_row", "row_words"]
+
+_MOST_PERIODS = 4
+# A row that fits less well than this is as often another one as the one that is meant.
+LEAST_SCORE = 0.62
+# Tables of one line item for a year each, or for several years beside, fit a question nearly as well as each other.
+_SAME_LINE = 0.1
+# Words of a question that name no row.
+_FILLERS = re.compile(
+    r"\b(?:respective(?:ly)?|(?:the )?(?:values?|amounts?|figures?|balances?|numbers?|levels?) (?:of|for)|as (?:of|at)|"
+    r"for the (?:fiscal )?years? (?:ended)?|(?:at the )?(?:end|beginning|start) of|fiscal years?|the years?|in total|"
+    r"how (?:much|many|high|large|big|low|great)|reported|recorded|(?:amount|come|came|run|add|added)(?:ed)? (?:up )?to|"
+    r"(?:at )?(?:what|which) (?:level|amount|figure|value)|stand(?: at)?|stood(?: at)?|worth|add(?:ed)? up to|"
+    r"(?:does|do|did) (?:the (?:group|company|firm|bank|fund)|we|it|they)(?: have)?|(?:is|are|was|were) there)\b",
+    re.IGNORECASE,
+)
+# "What did the provisions total?": a verb, and no word of a row.
+_TOTALLED = re.compile(r"\b(?:does|do|did)\b.*?\b(total)\W*$", re.IGNORECASE)
+
+
+def row_words(text: str) -> tuple[str, ...]:
+    """Return the words of a question that can name a row, stemmed."""
+    plain = without_periods(text)
+    if verb := _TOTALLED.search(plain):
+        plain = plain[: verb.start(1)]
+    return words(_FILLERS.sub(" ", plain))
+
+
+def look_up_row(text: str, pool: Pool, *, counted: bool = False) -> LookUp | None:
+    """Return the cells of the row that `text` names, None where none is plainly meant.
+
+    `counted` says that things are counted: then no sum of money and no share answers.
+    """
+    named = row_words(text)
+    periods = tuple(period for period, _, _ in find_periods(text))[:_MOST_PERIODS]
+    if not named:
+        return None
+    matches = pool.ranked(Subject(text, named, periods), LEAST_SCORE)
+    if counted:
+        matches = [match for match in matches if not (match.series.unit.currency or match.series.unit.percent)]
+    if not matches:
+        whole = total_of(named, pool, counted=counted)
+        matches = [whole] if whole else []
+    if not periods and (line := _several_years(matches)):
+        return _latest_of(line, matches)
+    found = [(match, points) for match in matches if (points := _points(match, periods))]
+    # A dash says that this row has nothing there, which answers only where no other row that fits has a figure.
+    found = [pair for pair in found if not all(point.figure.nothing for point in pair[1])]
+    if not found:
+        return None
+    best, points = found[0]
+    if any(match.score > best.score + MARGIN and not _undated_part(match, best) for match in matches):
+        return None
+    for rival, others in found[1:]:
+        if rival.score < best.score - MARGIN:
+            break
+        if [point.figure.value for point in others] != [point.figure.value for point in points]:
+            return None
+    return LookUp(best.series, points, best.score)
+
+
+def _several_years(matches: Sequence[Match]) -> list[Match]:
+    """Return, best first, the matches that fit about as well as the best one and whose points are all of some year."""
+    near = [match for match in matches if match.score >= matches[0].score - _SAME_LINE]
+    return [
+        match for match in near if _latest(match.series.points) and match.series.document == near[0].series.document
+    ]
+
+
+def _latest_of(line: Sequence[Match], matches: Sequence[Match]) -> LookUp | None:
+    """Return the cell of the latest year of a line item; None where another row that fits as well says otherwise.
+
+    Of several tables the one that reaches furthest counts. Another one agrees where it gives the same figure for the
+    year, is of the same line for an earlier year, or gives no year and a figure of this line.
+    """
+    best = max(line, key=lambda match: (_year(match.series), len(match.series.points), match.score))
+    (point,) = _latest(best.series.points)
+    if point.figure.nothing:
+        return None
+    own = [match for match in line if _same_line(match.series, best.series)]
+    told = {other.figure.value for match in own for other in match.series.points}
+    for rival in matches:
+        if rival.score < matches[0].score - MARGIN or rival in own:
+            continue
+        latest = _latest(rival.series.points)
+        if latest and _year(rival.series) == _year(best.series):
+            if latest[0].figure.value != point.figure.value and not latest[0].figure.nothing:
+                return None
+        elif not {other.figure.value for other in rival.series.points} <= told:
+            return None
+    several = len(best.series.points) > 1 or len(own) > 1
+    return LookUp(best.series, (point,), max(match.score for match in own), latest=several)
+
+
+def _undated_part(match: Match, best: Match) -> bool:
+    """Tell whether a table that names no period gives figures of the line that `best` gives by period."""
+    known = {point.figure.value for point in best.series.points}
+    return all(point.period is None and point.figure.value in known for point in match.series.points)
+
+
+def _same_line(first: Series, second: Series) -> bool:
+    return first.document == second.document and _line(first) == _line(second)
+
+
+def _line(series: Series) -> frozenset[str]:
+    """Return the words that a line item is named by, its years left out."""
+    return frozenset(word for word in (*series.own, *series.column) if not word.isdigit()) | frozenset(
+        words(without_periods(series.under))
+    )
+
+
+def _year(series: Series) -> int:
+    return max((point.period.year for point in series.points if point.period), default=0)
+
+
+def _points(match: Match, periods: Sequence[Period]) -> tuple[Point, ...]:
+    """Return the point of each period, () where one is missing or not told apart; without periods the only point."""
+    points = match.series.points
+    if not periods:
+        return points if len(points) == 1 else ()
+    picked = [_pick(points, period) for period in periods]
+    return tuple(point for point in picked if point is not None) if all(picked) else ()
+
+
+def _latest(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the point of the latest year, () where the columns are not one for each of several years."""
+    told = [
+        (point.period.year, point)
+        for point in points
+        if point.period and point.period.year and not (point.period.quarter or point.period.half)
+    ]
+    if len(told) < len(points) or len({year for year, _ in told}) < len(told):
+        return ()
+    return (max(told, key=lambda pair: pair[0])[1],)
+
+
+def _pick(points: Sequence[Point], period: Period) -> Point | None:
+    found = [point for point in points if point.period and period.holds(point.period)]
+    if len(found) > 1 and not (period.quarter or period.half):
+        found = [point for point in found if point.period and not (point.period.quarter or point.period.half)]
+    return found[0] if len(found) == 1 else None
