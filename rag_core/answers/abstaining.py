@@ -71,6 +71,8 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
         return Decision(0.0, f"{' and '.join(absent)} {_do(absent)} not occur in the passages")
     if reading.doubts.qualified:
         return Decision(0.0, f"the passages speak only of: {reading.doubts.qualified}")
+    if reading.doubts.role:
+        return Decision(0.0, f"no passage says who is {reading.doubts.role}")
     if reading.doubts.kind and asked.kind in _FORMS:
         return Decision(0.0, f"no passage gives {_FORMS[asked.kind]} for this")
     found = measures(asked, reading)

@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.periodic import asks_for_periods, look_up_periods
 from rag_core.answers.questions import AnswerKind, Asked
-from rag_core.answers.rows import look_up_row
+from rag_core.answers.rows import look_up_row, row_words
 from rag_core.answers.several import look_up_several
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import Pool, gather
+from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Series, table_series
 from rag_core.arithmetic.wording import words
-from rag_core.records import Hit
+from rag_core.records import Document, Hit
 
-__all__ = ["look_up"]
+__all__ = ["look_up", "misses_part"]
 
 _MOST_HITS = 8
 # Without a period the latest year's cell answers, but only where the row fits closely: for a figure, and for what may be
@@ -51,13 +52,33 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
     pool = gather(series, hits)
     found = look_up_row(asked.text, pool, counted=asked.kind == "count")
     several = look_up_several(asked.text, pool, found)
-    if several and not any(_is_withheld(asked, cells, pool) for cells in several):
+    if several and not _is_withheld(asked, several, pool):
         return several
-    return () if found is None or _is_withheld(asked, found, pool) else (found,)
+    return () if found is None or _is_withheld(asked, (found,), pool) else (found,)
 
 
-def _is_withheld(asked: Asked, found: LookUp, pool: Pool) -> bool:
-    return (found.latest and not _is_close(asked, found)) or _is_of_another_part(asked, found.series, pool.series)
+def misses_part(asked: Asked, hits: Sequence[Hit], document: Document, start: int) -> bool:
+    """Tell whether the cell at `start` of a document is of another part or line than a question that names a part asks for."""
+    series = [item for grid in read_grids(hits[:_MOST_HITS]) for item in table_series(grid)]
+    parts = _parts_named(asked, series)
+    if not parts:
+        return False
+    pool = gather(series, hits[:_MOST_HITS])
+    fitting = {id(match.series) for match in pool.ranked(Subject(asked.text, row_words(asked.text)))}
+    held = [
+        item
+        for item in pool.series
+        if item.document.id == document.id and any(point.start <= start < point.end for point in item.points)
+    ]
+    return bool(held) and not any(parts <= _dimensions(item) and id(item) in fitting for item in held)
+
+
+def _is_withheld(asked: Asked, found: Sequence[LookUp], pool: Pool) -> bool:
+    if any(cells.latest and not _is_close(asked, cells) for cells in found):
+        return True
+    # The operating profit of the group is no answer to a question for that of one of its divisions.
+    held = set().union(*(_dimensions(cells.series) for cells in found))
+    return bool(_parts_named(asked, pool.series) - held)
 
 
 def _is_close(asked: Asked, found: LookUp) -> bool:
@@ -66,13 +87,10 @@ def _is_close(asked: Asked, found: LookUp) -> bool:
     return found.score >= least and not _DURATION.search(asked.text) and not _EARLIER.search(asked.text)
 
 
-def _is_of_another_part(asked: Asked, found: Series, series: Sequence[Series]) -> bool:
-    """Tell whether a question names a division, country or person of these tables, and the row found is of none such.
-
-    The operating profit of the group is no answer to a question for that of one of its divisions.
-    """
-    names = {word for name in _NAME.findall(asked.text) for word in words(name)} - _dimensions(found)
-    return bool(names) and any(names & _dimensions(item) for item in series)
+def _parts_named(asked: Asked, series: Sequence[Series]) -> set[str]:
+    """Return the words of names in the question that these tables have: of divisions, countries, persons."""
+    names = {word for name in _NAME.findall(asked.text) for word in words(name)}
+    return names & {word for item in series for word in _dimensions(item)} if names else set()
 
 
 def _dimensions(series: Series) -> set[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rag_core.answers.kinds import is_of_kind
 from rag_core.answers.questions import Asked
+from rag_core.answers.roles import WIDELY_WORDED, lacks_role, left_role
 from rag_core.language.sentences import content_terms, sentence_spans, terms, years
 from rag_core.language.tablecells import figure_years, table_at
 from rag_core.records import Hit
@@ -20,11 +21,10 @@ __all__ = ["Doubts", "doubts_about", "sentence_of"]
 # In nats, beside the reader's margin.
 _WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED = 5.0, 8.0, 3.5, 1.5, 5.0
 _ACQUIRED, _OTHER_SUBJECT = 2.0, 4.0
+_NO_ROLE, _LEFT_ROLE = 8.0, 5.0
 # A cell under an older year than its neighbour's, where no period is asked for: the latest is meant.
 _OLDER = 2.0
-_BEFORE = re.compile(
-    r"\b(?:prior|previous\w*|preceding|earlier|earliest|before|last|past|former\w*|was|were|did|had)\b"
-)
+_BEFORE = re.compile(r"\b(?:prior|previous\w*|preceding|earlier|earliest|before|last|past|former\w*)\b")
 # Words before a role or a figure that make it another one.
 _QUALIFIERS = frozenset(
     terms(
@@ -63,13 +63,15 @@ _WORD = re.compile(r"[^\W_]+(?:[-’'][^\W_]+)*")
 class Doubts:
     """`kind`, `year` and `qualifier` in nats, 0 where nothing speaks against the span.
 
-    `qualified` is the role or thing that the span belongs to instead ("Deputy chair"), or nothing.
+    `qualified` is the role or thing that the span belongs to instead ("Deputy chair"), or nothing; `role` the one that is
+    asked for where the sentence does not state it.
     """
 
     kind: float = 0.0
     year: float = 0.0
     qualifier: float = 0.0
     qualified: str = ""
+    role: str = ""
 
     @property
     def total(self) -> float:
@@ -89,7 +91,10 @@ def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     qualified = _nearest_qualified(asked, text, start, end, *clause)
     qualifier = _QUALIFIED if qualified else _ACQUIRED if _is_of_another(asked, text[slice(*clause)]) else 0.0
     qualifier = max(qualifier, _OTHER_SUBJECT if _subject_is_another(asked, hit, low, start) else 0.0)
-    return Doubts(kind, _year(asked, hit, start, end, low, high), qualifier, qualified)
+    role = lacks_role(asked, text, low, high)
+    qualifier = max(qualifier, _NO_ROLE if role else 0.0, _LEFT_ROLE if left_role(asked, text, end) else 0.0)
+    year = _year(asked, hit, start, end, low, high)
+    return Doubts(kind, year, qualifier, qualified, "" if role in WIDELY_WORDED else role)
 
 
 def sentence_of(hit: Hit, start: int, end: int) -> tuple[int, int]:

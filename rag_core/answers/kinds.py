@@ -66,6 +66,8 @@ def is_of_kind(asked: Asked, text: str) -> bool:
         return False
     if asked.kind == "percentage":
         return not (_CURRENCY.search(text) and not _PERCENT.search(text))
+    if asked.kind == "name" and "\n\n" in text.strip():
+        return False
     if asked.kind in ("name", "place"):
         return not (_ONLY_DATE.fullmatch(text.strip()) or _CURRENCY.search(text) or _BARE_NUMBER.fullmatch(text))
     if asked.kind == "date":

@@ -1,0 +1,144 @@
+"""Roles that questions ask for by "who": a person named beside another role is no answer.
+
+"Who audits the company?" is not answered by the chair of the audit committee, nor "Who is the chair?" by that of one of
+its committees. For a role that is known here, the sentence around the name, or the line above it, has to state it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rag_core.answers.questions import Asked
+from rag_core.language.sentences import terms
+
+__all__ = ["WIDELY_WORDED", "lacks_role", "left_role", "role_of", "runs_company", "signatures"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """A role by name, how questions ask for it, and how texts state it."""
+
+    name: str
+    asked: re.Pattern[str]
+    stated: re.Pattern[str]
+
+
+def _role(name: str, stated: str, asked: str = "") -> _Role:
+    return _Role(
+        name, re.compile(rf"\b(?:{asked or stated})", re.IGNORECASE), re.compile(rf"\b(?:{stated})", re.IGNORECASE)
+    )
+
+
+_BEFORE = r"(?<!vice )(?<!vice-)(?<!deputy )(?<!deputy-)(?<!co-)(?<!former )(?<!assistant )"
+_ROLES = (
+    _role("founder", r"found(?:ed|ers?|ing)\b|establish|set up\b|started\b|created\b",
+        r"found(?:ed|ers?)\b|(?:established|started|set up) (?:the|it)\b"),
+    _role(
+        "auditor",
+        r"auditors?\b|audit(?:s|ed|ing)?\b(?!(?:,? (?:and )?\w+)? committee)|registered public accounting|chartered accountants",
+        r"audit(?:s|ed|ors?)\b|external audit\b|audit firm\b",
+    ),
+    _role("chief financial officer", r"CFO\b|chief financ|finance (?:director|chief)|financial director"),
+    _role("chief operating officer", r"COO\b|chief operating"),
+    _role("chief technology officer", r"CTO\b|chief techn"),
+    _role("chief executive", r"CEO\b|chief executive|managing director|(?:runs|ran|led|leads|heads|headed) "
+        r"(?:the (?:group|company|firm|bank|business)|it\b|us\b)", r"CEO\b|chief executive|managing director"),
+    _role("company secretary", rf"{_BEFORE}secretary\b"),
+    _role("registered agent", r"registered agent"),
+    _role("transfer agent", r"transfer agent|registrars?\b|share register"),
+    _role("trustee", r"trustees?\b"),
+    _role("administrator", r"administrators?\b|administers?\b|administered\b"),
+    _role("underwriter", r"underwr\w+|book-?runners?\b|lead managers?\b|placing agents?\b"),
+    _role("counsel", r"counsel\b|solicitors?\b|law firm|legal advis"),
+    _role("president", rf"{_BEFORE}president\b"),
+    _role("chair", rf"{_BEFORE}(?:chair(?:s|ed|man|woman|person)?\b|presides? over)"),
+    _role("owner", r"own(?:s|ed|ers?|ership|ing)\b|(?:share|stock)holders?\b|shareholdings?\b|hold(?:s|ings?)?\b|held\b|"
+        r"stakes?\b|parent\b|control|belong|bought|acquired|purchased|sold to|proprietor|subsidiary of",
+        r"owns?\b|owned\b|owners?\b|(?:largest|biggest|main|major|controlling) (?:share|stock)holders?\b"),
+)  # fmt: skip
+# Roles that texts put into too many words for a list of them to decide alone.
+WIDELY_WORDED = frozenset(("founder", "owner"))
+_WHO = re.compile(
+    r"^\W*(?:(?:and|so|then) )?(?:who|whom|whose|which (?:\w+ )?(?:firm|company|bank|person)|"
+    r"what (?:is|was) the name of|name (?:of )?the)\b",
+    re.IGNORECASE,
+)
+_COMMITTEE = re.compile(r"\b\w+ committee", re.IGNORECASE)
+_OF_COMMITTEE = re.compile(r"chair\w*(?:\)|,)? (?:of )?(?:the |its |our )?(?:[\w&-]+,? ){1,4}?committee", re.IGNORECASE)
+_RUNS = re.compile(
+    r"^(?P<who>\W*who (?:currently |now )?)(?:runs|leads|heads(?: up)?|manages|is in charge of|is running|is leading|is the "
+    r"(?:head|boss|leader) of)(?P<what> .+)$",
+    re.IGNORECASE,
+)
+_COMPANY = re.compile(
+    r"^(?:the (?:whole )?(?:group|company|firm|bank|business|organi[sz]ation|enterprise)|it)\W*$", re.IGNORECASE
+)
+_PRESENT = re.compile(r"\b(?:is|are|runs|leads|heads|chairs|now|currently)\b", re.IGNORECASE)
+# What ends a role, right behind the name and the role.
+_ENDED = re.compile(
+    r"[^.;]{0,60}?\b(?:until|retired|resigned|stepped down|left (?:the|office)|was (?:succeeded|replaced) by|passed away|died)\b",
+    re.IGNORECASE,
+)
+_SIGNED = re.compile(r"\bwho(?:se)?\b.*\bsign(?:s|ed|ature|atory|atories|ing)?\b", re.IGNORECASE)
+_NAME_LINE = re.compile(
+    r"^[ \t]*(?:/s/ *)?(?P<name>[A-Z][\w.'’-]*(?: (?:[A-Z][\w.'’-]*|van|von|de|der|di)){1,4})(?:, *|[ \t]*\n[ \t]*)"
+    r"[^\n.]{0,30}\b(?:Officer|Chair\w*|Director|President|Secretary|Partner|Executive|Treasurer|Controller)\b[^\n.]{0,60}$",
+    re.MULTILINE,
+)
+# A line above a sentence that may say whose role its names have.
+_ABOVE = 120
+_SHORT = 14
+
+
+def role_of(asked: Asked) -> str:
+    """Return the role that a question for a person or a firm asks for, nothing where it is none of those known."""
+    found = _asked_role(asked.text)
+    return found.name if found else ""
+
+
+def lacks_role(asked: Asked, text: str, low: int, high: int) -> str:
+    """Return the role that is asked for where the sentence [low, high) of `text` does not state it, nothing where it does."""
+    role = _asked_role(asked.text)
+    if role is None:
+        return ""
+    told = text[low:high]
+    if len(told.split()) <= _SHORT:
+        above = text[max(0, low - _ABOVE) : low].rstrip()
+        told = f"{above.rsplit(chr(10), 1)[-1]} {told}"
+    if role.name == "chair" and not _COMMITTEE.search(asked.text):
+        told = _OF_COMMITTEE.sub(" ", told)
+    return "" if role.stated.search(told) else role.name
+
+
+def left_role(asked: Asked, text: str, end: int) -> bool:
+    """Tell whether who is named up to `end` held a role that a question about the present asks for, and left it."""
+    return bool(_PRESENT.search(asked.text) and _asked_role(asked.text) and _ENDED.match(text, end))
+
+
+def runs_company(question: str, own: str) -> str:
+    """Return "Who runs ...?" as the question for the chief executive, nothing where it is not about the company.
+
+    `own` are words that say whose the document is: its name and beginning.
+    """
+    found = _RUNS.match(question.strip())
+    if found is None:
+        return ""
+    what = found["what"].strip()
+    named = set(terms(what.strip(" ?.")))
+    if not _COMPANY.match(what) and not (named and named <= set(terms(own))):
+        return ""
+    return f"Who is the chief executive officer of {what}"
+
+
+def signatures(question: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of names that stand with their title on lines of their own, where a question asks who signed."""
+    if _SIGNED.search(question):
+        yield from (match.span("name") for match in _NAME_LINE.finditer(text))
+
+
+def _asked_role(text: str) -> _Role | None:
+    if _WHO.search(text) is None:
+        return None
+    return next((role for role in _ROLES if role.asked.search(text)), None)
