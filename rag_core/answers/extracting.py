@@ -9,6 +9,7 @@ from rag_core.answers.abstaining import decide
 from rag_core.answers.cells import look_up, misses_part
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
+from rag_core.answers.listing import Listed, find_list
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
@@ -39,6 +40,9 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     asked = analyse(query)
     if asked.kind == "yes_no" or not asked.terms:
         return None
+    items = find_list(asked, hits)
+    if items:
+        return _enumerated(items)
     if wants_sentences(asked):
         sentences = choose_sentences(asked, hits, wording)
         if sentences:
@@ -77,6 +81,19 @@ def _quoted(found: Sequence[Evidence]) -> Extraction:
         told = " ".join(citation.quote.split())
         opening = len(text) + 1 if text else 0
         text = f"{text} {told}" if text else told
+        sentences.append(AnswerSentence(opening, len(text), told, (number,)))
+    return Extraction(text, tuple(citations), tuple(sentences))
+
+
+def _enumerated(items: Sequence[Listed]) -> Extraction:
+    """Return the items of a list, each with the line that it stands in as its source."""
+    text, citations, sentences = "", [], []
+    for number, item in enumerate(items, start=1):
+        document = item.document
+        citations.append(_citation(number, document, item.line_start, item.line_end, 1.0))
+        told = " ".join(document.text[item.start : item.end].split()).rstrip(" ;,.")
+        opening = len(text) + 2 if text else 0
+        text = f"{text}; {told}" if text else told
         sentences.append(AnswerSentence(opening, len(text), told, (number,)))
     return Extraction(text, tuple(citations), tuple(sentences))
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from rag_core.answers.doubts import Doubts, sentence_of
 from rag_core.answers.questions import Asked
-from rag_core.language.sentences import content_terms, years
+from rag_core.language.sentences import content_terms, sentence_spans, years
 from rag_core.language.tablecells import table_at
 from rag_core.records import Hit
 
 __all__ = ["FIGURES", "Candidate", "prefer_latest", "within_sentence"]
 
 FIGURES: frozenset[str] = frozenset(("amount", "percentage", "measure", "count"))
+# What may take more than one sentence to tell.
+_LONG: frozenset[str] = frozenset(("reason", "manner", "definition", "thing"))
 _EARLIER = re.compile(
     r"\b(?:prior|previous\w*|preceding|earlier|earliest|before|first|last|past|former\w*|ever)\b", re.I
 )
@@ -50,9 +52,15 @@ class Candidate:
 
 
 def within_sentence(asked: Asked, hit: Hit, start: int, end: int) -> int:
-    """Return the end of a span that answers with a figure, without what its sentence, or the next one, goes on to say."""
+    """Return the end of a span without the next sentence, and where it gives a figure, without what its own goes on to say."""
     text = hit.document.text
-    if asked.kind not in FIGURES or "|" in text[start:end]:
+    if "|" in text[start:end] or asked.kind in _LONG:
+        return end
+    spans = sentence_spans(text, hit.start, hit.end)
+    last = next((high for low, high in spans if low <= start < high), end)
+    if last < end:
+        end = start + len(text[start:last].rstrip(" .;,"))
+    if asked.kind not in FIGURES:
         return end
     first = re.search(r"\d[\d.,]*", text[start:end])
     if first is None:

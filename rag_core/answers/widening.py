@@ -29,6 +29,8 @@ _ITEM = (
 )
 # The rest of a list behind its first entry: closed by "and", or of three entries and more.
 _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
+# What may stand between a name and the next one: "the foundation with 27.4%, the fund with 6.1%".
+_SHARE = re.compile(r" (?:with|at|\() ?[\d.,]+ ?%\)?(?=,| and )")
 # What a clause that goes on begins with.
 _GOES_ON = re.compile(r",? (?:and|or|of|in|on|for|with|to|as|than|by|at|from|between|under|over|that|through|into)\b")
 _CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
@@ -75,7 +77,8 @@ def _listed(text: str, start: int, end: int, low: int, high: int) -> tuple[int, 
     opened = text.rfind(": ", low, start)
     if opened >= 0 and "," in text[opened:start] and "." not in text[opened:start]:
         start = opened + 2
-    rest = None if " and " in text[start:end] else _REST.match(text, end, high)
+    share = _SHARE.match(text, end, high)
+    rest = None if " and " in text[start:end] else _REST.match(text, share.end() if share else end, high)
     if rest and len(text[start : rest.end()].split()) <= _MOST_WORDS:
         end = len(text[: rest.end()].rstrip())
     return start, end
