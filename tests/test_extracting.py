@@ -279,3 +279,21 @@ def test_a_row_with_an_and_in_its_name_is_one_row() -> None:
     table = "In thousands | 2023 | 2022\nCash and cash equivalents | 61 | 39\nCash at bank | 50 | 30\nEquivalents | 11 | 9\n"
     (found,) = look_up(analyse("What were cash and cash equivalents in 2022?"), [make_hit(make_document(table))])
     assert found.text == "39 thousand"
+
+
+YEARS = "In thousands | 2019 | 2018 | 2017\nCare income | 90 | 80 | 70\nLosses | (4) | (9) | (5)\n"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What was the care income for fiscal years 2019 to 2017?", "90 thousand and 80 thousand and 70 thousand"),
+        ("What was the care income in 2017 and 2019?", "70 thousand and 90 thousand"),
+        ("In which year was the care income larger?", "2019"),
+        ("In which year were losses smaller?", "2019"),
+        ("For which years is care income provided?", "2019, 2018 and 2017"),
+    ],
+)
+def test_years_are_taken_and_told_as_the_question_says(question: str, answer: str) -> None:
+    (found,) = look_up(analyse(question), [make_hit(make_document(YEARS))])
+    assert found.text == answer

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rag_core.answers.questions import analyse
@@ -51,3 +53,18 @@ def test_what_does_not_belong_is_left_alone(question: str, text: str, marked: st
 def test_figures_are_never_several() -> None:
     assert not asks_for_several(analyse("What were total sales?"))
     assert asks_for_several(analyse("What does the fee consist of?"))
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "answer"),
+    [
+        ("What were the values in 2019 and 2018?", "0.3 million", "$0.3 million and $0.9 million"),
+        ("What were the values in 2019 and 2018?", "0.9 million", "$0.3 million and $0.9 million"),
+        ("What was the value in 2019?", "$0.3 million", "$0.3 million"),
+    ],
+)
+def test_several_figures_are_told_together_where_several_are_asked_for(question: str, words: str, answer: str) -> None:
+    text = "The expense was $0.3 million and $0.9 million in 2019 and 2018, respectively."
+    start = text.index(words)
+    low, high = whole_answer(replace(analyse(question), kind="amount"), text, start, start + len(words), 0, len(text))
+    assert text[low:high] == answer

@@ -18,7 +18,8 @@ from rag_core.language.periods import Period, find_periods, without_periods
 
 __all__ = ["LEAST_SCORE", "look_up_row", "row_words"]
 
-_MOST_PERIODS = 4
+_MOST_PERIODS = 6
+_RANGE = re.compile(r"\s*(?:to|through|until|till|-|–)\s*(?:the )?(?:(?:fiscal|financial) )?(?:year )?", re.IGNORECASE)
 # A row that fits less well than this is as often another one as the one that is meant.
 LEAST_SCORE = 0.62
 # Tables of one line item for a year each, or for several years beside, fit a question nearly as well as each other.
@@ -50,7 +51,7 @@ def look_up_row(text: str, pool: Pool, *, counted: bool = False) -> LookUp | Non
     `counted` says that things are counted: then no sum of money and no share answers.
     """
     named = row_words(text)
-    periods = tuple(period for period, _, _ in find_periods(text))[:_MOST_PERIODS]
+    periods = _periods(text)[:_MOST_PERIODS]
     if not named:
         return None
     matches = pool.ranked(Subject(text, named, periods), LEAST_SCORE)
@@ -75,6 +76,19 @@ def look_up_row(text: str, pool: Pool, *, counted: bool = False) -> LookUp | Non
         if [point.figure.value for point in others] != [point.figure.value for point in points]:
             return None
     return LookUp(best.series, points, best.score)
+
+
+def _periods(text: str) -> tuple[Period, ...]:
+    """Return the periods that a question names, with the years between two that bound a range: "2017 to 2019"."""
+    found = find_periods(text)
+    told: list[Period] = []
+    for number, (period, start, _) in enumerate(found):
+        before, _, end = found[number - 1] if number else (Period(0), 0, 0)
+        step = 1 if period.year > before.year else -1
+        if before == Period(before.year) and before.year and _RANGE.fullmatch(text[end:start]):
+            told += [Period(year) for year in range(before.year + step, period.year, step)]
+        told.append(period)
+    return tuple(told)
 
 
 def _several_years(matches: Sequence[Match]) -> list[Match]:

@@ -8,7 +8,7 @@ from rag_core.answers.kinds import whole_quantity
 from rag_core.answers.questions import Asked
 from rag_core.language.sentences import terms
 
-__all__ = ["asks_for_several", "whole_answer"]
+__all__ = ["asks_for_figures", "asks_for_several", "whole_answer"]
 
 _MOST_WORDS = 60
 _SEVERAL = re.compile(
@@ -29,10 +29,15 @@ _ITEM = (
 )
 # The rest of a list behind its first entry: closed by "and", or of three entries and more.
 _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
+_AMOUNT = r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d[\d,]*(?:\.\d+)?\)?(?: ?%| per ?cent\b)?(?: (?:thousand|million|billion|trillion)\b)?"
+_FIGURE_LIST = re.compile(rf"{_AMOUNT}(?:, {_AMOUNT})*,? and (?:approximately |about )?{_AMOUNT}")
 # What may stand between a name and the next one: "the foundation with 27.4%, the fund with 6.1%".
 _SHARE = re.compile(r" (?:with|at|\() ?[\d.,]+ ?%\)?(?=,| and )")
 # What a clause that goes on begins with.
-_GOES_ON = re.compile(r",? (?:and|or|of|in|on|for|with|to|as|than|by|at|from|between|under|over|that|through|into)\b")
+_GOES_ON = re.compile(
+    r",? (?:(?:partially|partly) offset|net of|as well as|and|or|of|in|on|for|with|to|as|than"
+    r"|by|at|from|between|under|over|that|through|into)\b"
+)
 _CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
 _WORD_BEHIND = re.compile(r" [\w-]+")
 # A figure that is a bound or an estimate is not given as an exact one.
@@ -54,7 +59,8 @@ def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: 
         said = _ABOUT.search(text, low, start)
         # "Over how many years?" has the word already.
         start = said.start() if said and said.group().strip().lower() not in asked.text.lower().split() else start
-        return start, whole_quantity(asked, text, start, end)
+        end = whole_quantity(asked, text, start, end)
+        return _figures_listed(text, start, end, low, high) if asks_for_figures(asked) else (start, end)
     noun = _WORD_BEHIND.match(text, end, high)
     if noun and asked.head and asked.head in terms(noun.group()) and not noun.group().endswith("ed"):
         # "Which dance ...?": the waggle dance.
@@ -69,6 +75,19 @@ def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: 
         stop = _CLAUSE_END.search(text, end, high)
         longer = stop.start() if stop else high
         end = longer if len(text[start:longer].split()) <= _MOST_WORDS else end
+    return start, end
+
+
+def asks_for_figures(asked: Asked) -> bool:
+    """Return whether the question asks for several figures: for some periods, or of some things respectively."""
+    return len(set(asked.years)) > 1 or re.search(r"\brespective(?:ly)?\b", asked.text, re.IGNORECASE) is not None
+
+
+def _figures_listed(text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
+    """Return the span with the figures that stand beside its own in a list: "$0.3 million and $0.9 million"."""
+    for match in _FIGURE_LIST.finditer(text, low, high):
+        if match.start() < end and start < match.end():
+            return min(start, match.start()), max(end, match.end())
     return start, end
 
 
