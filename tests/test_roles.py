@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rag_core.answers.questions import analyse
-from rag_core.answers.roles import lacks_role, left_role, role_of, runs_company, signatures
+from rag_core.answers.roles import lacks_role, left_role, restated, role_of, signatures
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,12 @@ def test_who_left_a_role_is_told_apart() -> None:
 
 def test_who_runs_the_company_is_its_chief_executive() -> None:
     own = "orvane.txt Orvane Foods plc. Annual report."
-    assert runs_company("Who runs Orvane Foods?", own) == "Who is the chief executive officer of Orvane Foods?"
-    assert runs_company("Who leads the company?", own) == "Who is the chief executive officer of the company?"
-    assert runs_company("Who leads the Drinks division?", own) == ""
-    assert runs_company("Who founded Orvane Foods?", own) == ""
+    assert restated("Who runs Orvane Foods?", own) == "Who is the chief executive officer of Orvane Foods?"
+    assert restated("Who leads the company?", own) == "Who is the chief executive officer of the company?"
+    assert restated("Who leads the Drinks division?", own) == ""
+    assert restated("Who is the CFO?", own) == "Who is the chief financial officer?"
+    assert restated("Who heads the audit committee?", own) == "Who chairs the audit committee?"
+    assert restated("Who founded Orvane Foods?", own) == ""
 
 
 def test_signatures_are_names_with_a_title_on_lines_of_their_own() -> None:

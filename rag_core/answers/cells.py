@@ -21,12 +21,14 @@ from rag_core.arithmetic.series import Series, table_series
 from rag_core.arithmetic.wording import words
 from rag_core.records import Document, Hit
 
-__all__ = ["look_up", "misses_part"]
+__all__ = ["look_up", "misfits"]
 
 _MOST_HITS = 8
 # Without a period the latest year's cell answers, but only where the row fits closely: for a figure, and for what may be
 # none ("the segment result") more so.
 _LEAST_LATEST, _LEAST_THING = 0.82, 0.93
+# A cell that the reader marks may be worded further from the question.
+_LEAST_FIT = 0.3
 _FIGURES: frozenset[AnswerKind] = frozenset(("amount", "percentage", "measure", "count", "definition"))
 _NAME = re.compile(r"(?<=[\w,] )[A-Z][\w&’'-]*")
 _KINDS: frozenset[AnswerKind] = frozenset(
@@ -57,20 +59,28 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
     return () if found is None or _is_withheld(asked, (found,), pool) else (found,)
 
 
-def misses_part(asked: Asked, hits: Sequence[Hit], document: Document, start: int) -> bool:
-    """Tell whether the cell at `start` of a document is of another part or line than a question that names a part asks for."""
-    series = [item for grid in read_grids(hits[:_MOST_HITS]) for item in table_series(grid)]
-    parts = _parts_named(asked, series)
-    if not parts:
+def misfits(asked: Asked, hits: Sequence[Hit], document: Document, start: int) -> bool:
+    """Tell whether the cell at `start` of a document is of another line, part or year than a question for a figure names."""
+    if asked.kind not in _FIGURES:
         return False
-    pool = gather(series, hits[:_MOST_HITS])
-    fitting = {id(match.series) for match in pool.ranked(Subject(asked.text, row_words(asked.text)))}
+    series = [item for grid in read_grids(hits[:_MOST_HITS]) for item in table_series(grid)]
     held = [
-        item
-        for item in pool.series
-        if item.document.id == document.id and any(point.start <= start < point.end for point in item.points)
+        (item, point)
+        for item in series
+        for point in item.points
+        if item.document.id == document.id and point.start <= start < point.end
     ]
-    return bool(held) and not any(parts <= _dimensions(item) and id(item) in fitting for item in held)
+    if not held:
+        return False
+    parts, wanted = _parts_named(asked, series), {int(year) for year in asked.years}
+    pool = gather(series, hits[:_MOST_HITS])
+    fitting = {id(match.series) for match in pool.ranked(Subject(asked.text, row_words(asked.text)), _LEAST_FIT)}
+    return not any(
+        parts <= _dimensions(item)
+        and id(item) in fitting
+        and (not wanted or point.period is None or point.period.year in {0, *wanted})
+        for item, point in held
+    )
 
 
 def _is_withheld(asked: Asked, found: Sequence[LookUp], pool: Pool) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_core.answers.abstaining import decide
-from rag_core.answers.cells import look_up, misses_part
+from rag_core.answers.cells import look_up, misfits
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
 from rag_core.answers.listing import Listed, find_list
@@ -56,8 +56,8 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     decision = decide(asked, reading, hits)
     if reading is None or not decision.answers:
         return Extraction(reason=decision.missing)
-    if misses_part(asked, hits, reading.evidence.hit.document, reading.start):
-        return Extraction(reason="no row of the tables gives this for the part that is asked for")
+    if misfits(asked, hits, reading.evidence.hit.document, reading.start):
+        return Extraction(reason="no row of the tables gives what is asked for")
     return _told(reading, decision.probability)
 
 

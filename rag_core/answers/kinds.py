@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rag_core.answers.questions import Asked
+from rag_core.answers.roles import is_body
 from rag_core.language.sentences import content_terms
 
 __all__ = ["is_of_kind", "whole_quantity"]
@@ -66,7 +67,7 @@ def is_of_kind(asked: Asked, text: str) -> bool:
         return False
     if asked.kind == "percentage":
         return not (_CURRENCY.search(text) and not _PERCENT.search(text))
-    if asked.kind == "name" and "\n\n" in text.strip():
+    if asked.kind == "name" and ("\n\n" in text.strip() or is_body(asked, text)):
         return False
     if asked.kind in ("name", "place"):
         return not (_ONLY_DATE.fullmatch(text.strip()) or _CURRENCY.search(text) or _BARE_NUMBER.fullmatch(text))

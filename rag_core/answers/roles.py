@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rag_core.answers.questions import Asked
 from rag_core.language.sentences import terms
 
-__all__ = ["WIDELY_WORDED", "lacks_role", "left_role", "role_of", "runs_company", "signatures"]
+__all__ = ["WIDELY_WORDED", "is_body", "lacks_role", "left_role", "restated", "role_of", "signatures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,14 @@ _RUNS = re.compile(
     r"(?:head|boss|leader) of)(?P<what> .+)$",
     re.IGNORECASE,
 )
+_SHORT_FORMS = (
+    (re.compile(r"\bCEO\b"), "chief executive officer"),
+    (re.compile(r"\bCFO\b"), "chief financial officer"),
+    (re.compile(r"\bCOO\b"), "chief operating officer"),
+    (re.compile(r"\bCTO\b"), "chief technology officer"),
+    (re.compile(r"(?<=\bthe )chair(?:man|woman|person)\b", re.IGNORECASE), "chair"),
+    (re.compile(r"\b(?:heads|leads|presides over)(?= the (?:[\w&-]+ ){1,4}?committee)", re.IGNORECASE), "chairs"),
+)
 _COMPANY = re.compile(
     r"^(?:the (?:whole )?(?:group|company|firm|bank|business|organi[sz]ation|enterprise)|it)\W*$", re.IGNORECASE
 )
@@ -87,6 +95,7 @@ _NAME_LINE = re.compile(
     r"[^\n.]{0,30}\b(?:Officer|Chair\w*|Director|President|Secretary|Partner|Executive|Treasurer|Controller)\b[^\n.]{0,60}$",
     re.MULTILINE,
 )
+_BODY = re.compile(r"\b(?:shareholders|stockholders|members|directors|committee|noteholders)\b", re.IGNORECASE)
 # A line above a sentence that may say whose role its names have.
 _ABOVE = 120
 _SHORT = 14
@@ -112,16 +121,29 @@ def lacks_role(asked: Asked, text: str, low: int, high: int) -> str:
     return "" if role.stated.search(told) else role.name
 
 
+def is_body(asked: Asked, text: str) -> bool:
+    """Tell whether words that stand for a person or firm in a known role name a body, or nobody: "the shareholders"."""
+    role = _asked_role(asked.text)
+    if role is None or role.name in WIDELY_WORDED - {"owner"}:
+        return False
+    return not re.search(r"[A-Z]", text) or (role.name != "owner" and _BODY.search(text) is not None)
+
+
 def left_role(asked: Asked, text: str, end: int) -> bool:
     """Tell whether who is named up to `end` held a role that a question about the present asks for, and left it."""
     return bool(_PRESENT.search(asked.text) and _asked_role(asked.text) and _ENDED.match(text, end))
 
 
-def runs_company(question: str, own: str) -> str:
-    """Return "Who runs ...?" as the question for the chief executive, nothing where it is not about the company.
+def restated(question: str, own: str) -> str:
+    """Return a question for a role in the words that reports have for it, nothing where it is in them.
+
+    "Who runs ...?" asks for the chief executive where it is about the company.
 
     `own` are words that say whose the document is: its name and beginning.
     """
+    for short, long in _SHORT_FORMS:
+        if _WHO.search(question) and short.search(question):
+            return short.sub(long, question)
     found = _RUNS.match(question.strip())
     if found is None:
         return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.totals import total_of
@@ -111,17 +112,20 @@ def _latest_of(line: Sequence[Match], matches: Sequence[Match]) -> LookUp | None
         return None
     own = [match for match in line if _same_line(match.series, best.series)]
     told = {other.figure.value for match in own for other in match.series.points}
-    for rival in matches:
-        if rival.score < matches[0].score - MARGIN or rival in own:
-            continue
-        latest = _latest(rival.series.points)
-        if latest and _year(rival.series) == _year(best.series):
-            if latest[0].figure.value != point.figure.value and not latest[0].figure.nothing:
-                return None
-        elif not {other.figure.value for other in rival.series.points} <= told:
-            return None
+    close = [match for match in matches if match.score >= matches[0].score - MARGIN]
+    if not all(_agrees(match.series, point, told) for match in close):
+        return None
     several = len(best.series.points) > 1 or len(own) > 1
     return LookUp(best.series, (point,), max(match.score for match in own), latest=several)
+
+
+def _agrees(rival: Series, point: Point, told: set[Decimal]) -> bool:
+    """Tell whether a row gives for the year of `point` its figure, or else none but those that are `told` for others."""
+    year = point.period.year if point.period else 0
+    same = {other.figure.value for other in rival.points if other.period and other.period.year == year}
+    if same:
+        return point.figure.value in same or all(other.figure.nothing for other in rival.points)
+    return {other.figure.value for other in rival.points} <= told
 
 
 def _undated_part(match: Match, best: Match) -> bool:

@@ -51,7 +51,10 @@ def _found(ways: Sequence[str], pool: Pool) -> tuple[LookUp, ...]:
             return ()
         found.append(cells)
     rows = {(cells.series.table, cells.points[0].row_start, cells.points[0].start) for cells in found}
-    alike = len({cells.series.table for cells in found}) == 1 and len({cells.latest for cells in found}) == 1
+    periods = {tuple(point.period for point in cells.points) for cells in found}
+    dated = len(periods) == 1 and None not in next(iter(periods))
+    together = len({cells.series.table for cells in found}) == 1 or dated
+    alike = together and len({(cells.series.document.id, cells.latest) for cells in found}) == 1
     return tuple(found) if alike and len(rows) == len(found) else ()
 
 

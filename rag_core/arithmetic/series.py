@@ -28,6 +28,8 @@ __all__ = ["Point", "Series", "table_series"]
 _UNIT_ABOVE, _UNIT_BELOW = 6_000, 2_000
 _MOST_ENTRIES = 6_000
 _BLANK_TOTAL = "Total"
+_LEAST_ROWS = 3
+_ENDS_IN_YEAR = re.compile(r"(?<!due )(?<!from )(?<!since )(?<!until )\b(?:19|20)\d\d$")
 # Characters before a table that lead up to it, and those of the passage further off.
 _NEAR, _FAR = 300, 4_000
 # A document's first words say whose it is.
@@ -115,7 +117,7 @@ def table_series(grid: Grid) -> list[Series]:
 
 
 def _entries(grid: Grid) -> Iterator[_Entry]:
-    flows = _flow_years(grid)
+    flows = _flow_years(grid) or _closing_year(grid)
     before = prose_unit(grid.before)
     passage = before if before[1] is not None else _unit_further_off(grid)
     told = _Told(head_unit(grid.corner), before, passage, (grid.corner, grid.before))
@@ -176,6 +178,17 @@ def _flow_years(grid: Grid) -> dict[int, int]:
         if closing - opening in (0, 1) and last - first > 1:
             flows.update(dict.fromkeys(range(first + 1, last), closing))
     return flows
+
+
+def _closing_year(grid: Grid) -> dict[int, int]:
+    """Return by row the year of a table of one year, of which only the last row says it: "Segment result 2023"."""
+    if len(grid.rows) < _LEAST_ROWS or any(column.period for row in grid.rows for column in read_columns(row.heads)):
+        return {}
+    dated = [(row.number, period) for row in grid.rows if (period := period_of([row.label]))]
+    last = grid.rows[-1]
+    if len(dated) != 1 or dated[0][0] != last.number or not _ENDS_IN_YEAR.search(last.label):
+        return {}
+    return {row.number: dated[0][1].year for row in grid.rows}
 
 
 def _unit(

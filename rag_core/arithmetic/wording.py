@@ -81,6 +81,19 @@ _SPELLINGS = (
     (re.compile(r"\bopex\b", re.IGNORECASE), " operating expenses "),
     (re.compile(r"\bFCF\b", re.IGNORECASE), " free cash flow "),
     (re.compile(r"%"), " percent "),
+    # What is left of a year has several names; the turnover of staff or stock is no revenue.
+    (
+        re.compile(
+            r"(?<!comprehensive )(?<!operating )(?<!gross )(?<!taxable )\b(?:profit|income|earnings) "
+            r"(?:for the (?:financial |fiscal )?(?:year|period)(?! ended)|after tax(?:ation|es)?)\b",
+            re.IGNORECASE,
+        ),
+        " net profit ",
+    ),
+    (
+        re.compile(r"\b(staff|employee|labou?r|personnel|inventory|asset|stock|portfolio) turnover\b", re.I),
+        r" \1 churn ",
+    ),
 )
 _FOOTNOTE = re.compile(
     r"\((?:\d{1,2}|[a-z]|i{1,3}|iv|vi{0,3})\)|\((?:refer|see)\b[^)]*\)|\*+|\b(?:see )?note \d+\b", re.IGNORECASE
