@@ -36,6 +36,8 @@ def test_the_role_that_is_asked_for_is_known(question: str, role: str) -> None:
         ("Who is the company secretary?", "Priya Sondergaard | Chief Technology Officer | 2021", True),
         ("Who is the president?", "Ana Ruiz is vice president for sales.", True),
         ("Who is the registered agent?", "The administrator is Severn Fund Services.", True),
+        ("Who chairs the audit committee?", "Kirsten Valdecasas chairs the Remuneration Committee.", True),
+        ("Who chairs the audit committee?", "Matthias Oyelaran | Vice-Chair; chairs the Audit Committee | 2019", False),
         ("Who invented the meter?", "The meter is the work of Ana Ruiz.", False),
     ],
 )

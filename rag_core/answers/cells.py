@@ -18,7 +18,8 @@ from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import Pool, gather
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Series, table_series
-from rag_core.arithmetic.wording import words
+from rag_core.arithmetic.wording import GENERIC, words
+from rag_core.language.tablecells import table_at
 from rag_core.records import Document, Hit
 
 __all__ = ["look_up", "misfits"]
@@ -28,7 +29,7 @@ _MOST_HITS = 8
 # none ("the segment result") more so.
 _LEAST_LATEST, _LEAST_THING = 0.82, 0.93
 # A cell that the reader marks may be worded further from the question.
-_LEAST_FIT = 0.3
+_LEAST_FIT, _BEHIND = 0.3, 0.25
 _FIGURES: frozenset[AnswerKind] = frozenset(("amount", "percentage", "measure", "count", "definition"))
 _NAME = re.compile(r"(?<=[\w,] )[A-Z][\w&’'-]*")
 _KINDS: frozenset[AnswerKind] = frozenset(
@@ -36,6 +37,7 @@ _KINDS: frozenset[AnswerKind] = frozenset(
 )
 # A question of another time than the latest, without saying which.
 _EARLIER = re.compile(r"\b(?:prior|previous\w*|preceding|earlier|earliest|first|last|past)\b", re.IGNORECASE)
+_CELL = re.compile(r"[(\d][\d,.()%-]*\s*(?:\||$)", re.MULTILINE)
 _DURATION = re.compile(r"\bhow many (?:years|months|days)\b", re.IGNORECASE)
 
 
@@ -71,10 +73,13 @@ def misfits(asked: Asked, hits: Sequence[Hit], document: Document, start: int) -
         if item.document.id == document.id and point.start <= start < point.end
     ]
     if not held:
-        return False
+        # A figure beside those of the table's rows: the number of a note.
+        table = table_at(document, start)
+        return table is not None and _CELL.match(document.text, start) is not None and document.text[start - 2] == "|"
     parts, wanted = _parts_named(asked, series), {int(year) for year in asked.years}
     pool = gather(series, hits[:_MOST_HITS])
-    fitting = {id(match.series) for match in pool.ranked(Subject(asked.text, row_words(asked.text)), _LEAST_FIT)}
+    ranked = pool.ranked(Subject(asked.text, row_words(asked.text)), _LEAST_FIT)
+    fitting = {id(match.series) for match in ranked if match.score >= ranked[0].score - _BEHIND}
     return not any(
         parts <= _dimensions(item)
         and id(item) in fitting
@@ -99,7 +104,7 @@ def _is_close(asked: Asked, found: LookUp) -> bool:
 
 def _parts_named(asked: Asked, series: Sequence[Series]) -> set[str]:
     """Return the words of names in the question that these tables have: of divisions, countries, persons."""
-    names = {word for name in _NAME.findall(asked.text) for word in words(name)}
+    names = {word for name in _NAME.findall(asked.text) for word in words(name)} - GENERIC
     return names & {word for item in series for word in _dimensions(item)} if names else set()
 
 

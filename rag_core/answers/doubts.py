@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rag_core.answers.kinds import is_of_kind
 from rag_core.answers.questions import Asked
-from rag_core.answers.roles import WIDELY_WORDED, lacks_role, left_role
+from rag_core.answers.roles import WIDELY_WORDED, chairs_committee, lacks_role, left_role
 from rag_core.language.sentences import content_terms, sentence_spans, terms, years
 from rag_core.language.tablecells import figure_years, table_at
 from rag_core.records import Hit
@@ -88,7 +88,9 @@ def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     )
     kind = 0.0 if fits else _WRONG_KIND
     clause = _clause(text, start, end, low, high)
-    qualified = _nearest_qualified(asked, text, start, end, *clause)
+    # A vice-chair may well chair the committee that is asked about.
+    chairs = chairs_committee(asked, text[slice(*clause)])
+    qualified = "" if chairs else _nearest_qualified(asked, text, start, end, *clause)
     qualifier = _QUALIFIED if qualified else _ACQUIRED if _is_of_another(asked, text[slice(*clause)]) else 0.0
     qualifier = max(qualifier, _OTHER_SUBJECT if _subject_is_another(asked, hit, low, start) else 0.0)
     role = lacks_role(asked, text, low, high)

@@ -33,7 +33,9 @@ class LookUp:
         Where the periods are asked for, these.
         """
         if self.periods:
-            return _joined([str(point.period) for point in self.points])
+            found = [point.period for point in self.points if point.period]
+            yearly = len({period.year for period in found}) == len(found) and all(period.year for period in found)
+            return _joined([str(period.year if yearly else period) for period in found])
         told = " and ".join(_shown(self.series, point) for point in self.points)
         return f"{told} ({self.points[0].period})" if self.latest else told
 

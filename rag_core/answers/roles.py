@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from rag_core.answers.questions import Asked
 from rag_core.language.sentences import terms
 
-__all__ = ["WIDELY_WORDED", "is_body", "lacks_role", "left_role", "restated", "role_of", "signatures"]
+__all__ = [
+    "WIDELY_WORDED",
+    "chairs_committee",
+    "is_body",
+    "lacks_role",
+    "left_role",
+    "restated",
+    "role_of",
+    "signatures",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ _WHO = re.compile(
     r"what (?:is|was) the name of|name (?:of )?the)\b",
     re.IGNORECASE,
 )
-_COMMITTEE = re.compile(r"\b\w+ committee", re.IGNORECASE)
+_COMMITTEE = re.compile(r"\b(?!the\b)(?P<name>[\w&-]+) committee", re.IGNORECASE)
 _OF_COMMITTEE = re.compile(r"chair\w*(?:\)|,)? (?:of )?(?:the |its |our )?(?:[\w&-]+,? ){1,4}?committee", re.IGNORECASE)
 _RUNS = re.compile(
     r"^(?P<who>\W*who (?:currently |now )?)(?:runs|leads|heads(?: up)?|manages|is in charge of|is running|is leading|is the "
@@ -115,10 +124,23 @@ def lacks_role(asked: Asked, text: str, low: int, high: int) -> str:
     told = text[low:high]
     if len(told.split()) <= _SHORT:
         above = text[max(0, low - _ABOVE) : low].rstrip()
-        told = f"{above.rsplit(chr(10), 1)[-1]} {told}"
-    if role.name == "chair" and not _COMMITTEE.search(asked.text):
+        line = above.rsplit("\n", 1)[-1]
+        told = told if "|" in line else f"{line} {told}"
+    committee = _COMMITTEE.search(asked.text) if role.name == "chair" else None
+    if committee:
+        return "" if chairs_committee(asked, told) else role.name
+    if role.name == "chair":
         told = _OF_COMMITTEE.sub(" ", told)
     return "" if role.stated.search(told) else role.name
+
+
+def chairs_committee(asked: Asked, told: str) -> bool:
+    """Tell whether `told` says who chairs the committee that a question for its chair names."""
+    committee = _COMMITTEE.search(asked.text)
+    if committee is None or role_of(asked) != "chair":
+        return False
+    name = re.escape(committee["name"])
+    return re.search(rf"chair[^.;|]{{0,40}}\b{name}\b|\b{name}\b[^.;|]{{0,60}}\bchair", told, re.IGNORECASE) is not None
 
 
 def is_body(asked: Asked, text: str) -> bool:

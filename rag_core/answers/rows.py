@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from rag_core.answers.lookups import LookUp
-from rag_core.answers.totals import total_of
+from rag_core.answers.totals import part_of, total_of
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Point, Series
@@ -59,8 +59,8 @@ def look_up_row(text: str, pool: Pool, *, counted: bool = False) -> LookUp | Non
     if counted:
         matches = [match for match in matches if not (match.series.unit.currency or match.series.unit.percent)]
     if not matches:
-        whole = total_of(named, pool, counted=counted)
-        matches = [whole] if whole else []
+        other = total_of(named, pool, counted=counted) or part_of(named, pool)
+        matches = [other] if other else []
     if not periods and (line := _several_years(matches)):
         return _latest_of(line, matches)
     found = [(match, points) for match in matches if (points := _points(match, periods))]

@@ -13,7 +13,7 @@ from rag_core.arithmetic.matching import Match, Pool
 from rag_core.arithmetic.series import Series
 from rag_core.arithmetic.wording import GENERIC, same_as, words
 
-__all__ = ["total_of"]
+__all__ = ["part_of", "total_of"]
 
 _CALLED = frozenset(words("total all overall altogether group"))
 # Share of the question's words that the table's corner and what leads up to it must hold.
@@ -35,6 +35,26 @@ def total_of(named: Sequence[str], pool: Pool, *, counted: bool = False) -> Matc
         if _is_about(named, rows[0], counted=counted) and (row := _total(rows)) is not None
     ]
     return Match(_SCORE, found[0]) if len(found) == 1 else None
+
+
+def part_of(named: Sequence[str], pool: Pool) -> Match | None:
+    """Return the row of a part in a table of which the total is what `named` says beside it; None where not just one is.
+
+    "The revenue in Germany": a table of countries that add up to the revenue.
+    """
+    tables: dict[tuple[str, int], list[Series]] = {}
+    for series in pool.series:
+        tables.setdefault(series.table, []).append(series)
+    found = []
+    for rows in tables.values():
+        whole = _total(rows)
+        wanted = set(named) - GENERIC - set(whole.own if whole else ())
+        if whole is None or not wanted or wanted == set(named) - GENERIC:
+            continue
+        if set(whole.own) - GENERIC <= set(named):
+            found += [row for row in rows if row is not whole and set(row.own) - GENERIC == wanted]
+    values = {tuple(point.figure.value for point in row.points) for row in found}
+    return Match(_SCORE, found[0]) if len(values) == 1 else None
 
 
 def _is_about(named: Sequence[str], series: Series, *, counted: bool) -> bool:

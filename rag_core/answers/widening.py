@@ -29,7 +29,10 @@ _ITEM = (
 )
 # The rest of a list behind its first entry: closed by "and", or of three entries and more.
 _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
-_AMOUNT = r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d[\d,]*(?:\.\d+)?\)?(?: ?%| per ?cent\b)?(?: (?:thousand|million|billion|trillion)\b)?"
+_AMOUNT = (
+    r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d(?:[\d,]*\d)?(?:\.\d+)?\)?"
+    r"(?: ?%| per ?cent\b)?(?: (?:thousand|million|billion|trillion)\b)?"
+)
 _FIGURE_LIST = re.compile(rf"{_AMOUNT}(?:, {_AMOUNT})*,? and (?:approximately |about )?{_AMOUNT}")
 # What may stand between a name and the next one: "the foundation with 27.4%, the fund with 6.1%".
 _SHARE = re.compile(r" (?:with|at|\() ?[\d.,]+ ?%\)?(?=,| and )")
