@@ -15,7 +15,7 @@ from rag_core.answers.latest import Candidate, prefer_latest, within_sentence
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import Asked, analyse
 from rag_core.answers.reader import ReadSpan, SpanReader
-from rag_core.answers.roles import restated, signatures
+from rag_core.answers.roles import lacks_role, restated, signatures
 from rag_core.answers.widening import whole_answer
 from rag_core.language.orders import asks_about_orders, gives_orders
 from rag_core.language.sentences import sentence_spans
@@ -57,8 +57,9 @@ def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanR
     """Return what answers `asked` best, None where there is nothing to read. Raises ModelError."""
     shown = hits[:_MOST_HITS]
     own = " ".join(f"{hit.document.name} {hit.document.text[:_OPENING]}" for hit in shown)
-    if plain := restated(asked.text, own):
-        asked = analyse(plain)
+    plain = analyse(restated(asked.text, own) or asked.text)
+    if any(not lacks_role(plain, hit.text, 0, len(hit.text)) for hit in shown):
+        asked = plain
     texts = [_readable(asked, hit) for hit in shown]
     found = reader.candidates(asked.text, texts, _MOST_SPANS)
     signed = [[ReadSpan(*span, _SIGNED) for span in signatures(asked.text, text)] for text in texts]

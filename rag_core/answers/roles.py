@@ -77,7 +77,7 @@ _WHO = re.compile(
 _COMMITTEE = re.compile(r"\b(?!the\b)(?P<name>[\w&-]+) committee", re.IGNORECASE)
 _OF_COMMITTEE = re.compile(r"chair\w*(?:\)|,)? (?:of )?(?:the |its |our )?(?:[\w&-]+,? ){1,4}?committee", re.IGNORECASE)
 _RUNS = re.compile(
-    r"^(?P<who>\W*who (?:currently |now )?)(?:runs|leads|heads(?: up)?|manages|is in charge of|is running|is leading|is the "
+    r"^(?P<who>\W*who (?:currently |now )?)(?:runs|leads|heads|is in charge of|is running|is leading|is the "
     r"(?:head|boss|leader) of)(?P<what> .+)$",
     re.IGNORECASE,
 )
