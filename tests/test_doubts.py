@@ -69,3 +69,10 @@ def test_an_older_years_cell_is_doubted_where_no_period_is_asked_for() -> None:
     assert doubts("How many trucks are there?", "71", table).year == 0
     assert doubts("How many trucks are there?", "68", table).year > 0
     assert doubts("How many trucks were there before?", "68", table).year == 0
+
+
+def test_a_vice_chair_may_chair_the_committee_that_is_asked_about() -> None:
+    text = "Name | Office\nAda Lund | Vice-Chair; chairs the Audit Committee\nIda Berg | Chairs the Pay Committee\n"
+    assert doubts("Who chairs the Audit Committee?", "Ada Lund", text).total == 0
+    assert doubts("Who chairs the Audit Committee?", "Ida Berg", text).role == "chair"
+    assert doubts("Who audits the company?", "Ada Lund", text).role == "auditor"

@@ -4,7 +4,7 @@ import pytest
 from conftest import make_document, make_hit
 
 from rag_core import RagConfig
-from rag_core.answers.cells import look_up
+from rag_core.answers.cells import look_up, misfits
 from rag_core.answers.citing import verify
 from rag_core.answers.extracting import Extraction, extract
 from rag_core.answers.nearness import WordNearness
@@ -243,8 +243,8 @@ def test_the_whole_is_no_answer_to_a_question_for_a_part() -> None:
 
 
 PARTS = (
-    "In thousands | Valves | Pumps\nRevenue | 120 | 300\nSegment result 2023 | 20 | 61\n\n"
-    "In thousands | Valves | Pumps\nRevenue | 110 | 280\nSegment result 2022 | 18 | 55\n\n"
+    "In thousands | Valves | Pumps\nRevenue | 120 | 300\nCosts | (100) | (239)\nSegment result 2023 | 20 | 61\n\n"
+    "In thousands | Valves | Pumps\nRevenue | 110 | 280\nCosts | (92) | (225)\nSegment result 2022 | 18 | 55\n\n"
     "In thousands | 2023 | 2022\nValves | |\nRevenue | 120 | 110\nPumps | |\nRevenue | 300 | 280\n"
 )
 
@@ -297,3 +297,38 @@ YEARS = "In thousands | 2019 | 2018 | 2017\nCare income | 90 | 80 | 70\nLosses |
 def test_years_are_taken_and_told_as_the_question_says(question: str, answer: str) -> None:
     (found,) = look_up(analyse(question), [make_hit(make_document(YEARS))])
     assert found.text == answer
+
+
+REGIONS = "In thousands | 2023 | 2022\nGermany | 68 | 62\nFrance | 30 | 28\nSpain | 20 | 19\nRevenue | 118 | 109\n"
+
+
+def test_a_part_of_a_table_that_adds_up_to_what_is_asked_for_answers() -> None:
+    (found,) = look_up(analyse("What is the revenue in Germany?"), [make_hit(make_document(REGIONS))])
+    assert found.text == "68 thousand (2023)"
+    assert look_up(analyse("What is the profit in Germany?"), [make_hit(make_document(REGIONS))]) == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "cell", "misfit"),
+    [
+        ("What was the revenue of Pumps in 2023?", "300", False),
+        ("What was the revenue of Pumps in 2023?", "280", True),
+        ("What was the revenue of Pumps in 2023?", "120", True),
+        ("What was the operating profit of Pumps in 2023?", "300", True),
+        ("What was the revenue in 2023?", "61", True),
+    ],
+)
+def test_a_cell_of_another_line_part_or_year_does_not_fit(question: str, cell: str, misfit: bool) -> None:
+    hit = make_hit(make_document(PARTS))
+    assert misfits(analyse(question), [hit], hit.document, PARTS.index(f" {cell}") + 1) is misfit
+
+
+def test_the_latest_of_several_sentences_answers_without_what_they_go_on_to_say(
+    models: tuple[WordNearness, SpanReader],
+) -> None:
+    text = (
+        "The dividend for 2021 was 0.46 euros per share and was paid on 31 May 2022 to all holders of shares.\n\n"
+        "The board proposes a dividend of 0.58 euros per share for 2022."
+    )
+    assert asked("What is the dividend per share?", models, text).text.startswith("0.58 euros")
+    assert asked("What was the dividend per share for 2021?", models, text).text == "0.46 euros"

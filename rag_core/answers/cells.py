@@ -29,7 +29,7 @@ _MOST_HITS = 8
 # none ("the segment result") more so.
 _LEAST_LATEST, _LEAST_THING = 0.82, 0.93
 # A cell that the reader marks may be worded further from the question.
-_LEAST_FIT, _BEHIND = 0.3, 0.25
+_LEAST_FIT, _BEHIND = 0.3, 0.15
 _FIGURES: frozenset[AnswerKind] = frozenset(("amount", "percentage", "measure", "count", "definition"))
 _NAME = re.compile(r"(?<=[\w,] )[A-Z][\w&’'-]*")
 _KINDS: frozenset[AnswerKind] = frozenset(

@@ -89,7 +89,8 @@ def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     kind = 0.0 if fits else _WRONG_KIND
     clause = _clause(text, start, end, low, high)
     # A vice-chair may well chair the committee that is asked about.
-    chairs = chairs_committee(asked, text[slice(*clause)])
+    row = " | " in text[low:high]
+    chairs = chairs_committee(asked, text[low:high] if row else text[slice(*clause)])
     qualified = "" if chairs else _nearest_qualified(asked, text, start, end, *clause)
     qualifier = _QUALIFIED if qualified else _ACQUIRED if _is_of_another(asked, text[slice(*clause)]) else 0.0
     qualifier = max(qualifier, _OTHER_SUBJECT if _subject_is_another(asked, hit, low, start) else 0.0)
