@@ -4,7 +4,7 @@ import pytest
 from conftest import make_document, make_hit
 
 from rag_core import RagConfig
-from rag_core.answers.cells import look_up, misfits
+from rag_core.answers.cells import Fitting, look_up
 from rag_core.answers.citing import verify
 from rag_core.answers.extracting import Extraction, extract
 from rag_core.answers.nearness import WordNearness
@@ -320,7 +320,7 @@ def test_a_part_of_a_table_that_adds_up_to_what_is_asked_for_answers() -> None:
 )
 def test_a_cell_of_another_line_part_or_year_does_not_fit(question: str, cell: str, misfit: bool) -> None:
     hit = make_hit(make_document(PARTS))
-    assert misfits(analyse(question), [hit], hit.document, PARTS.index(f" {cell}") + 1) is misfit
+    assert Fitting(analyse(question), [hit]).misfits(hit.document, PARTS.index(f" {cell}") + 1) is misfit
 
 
 def test_the_latest_of_several_sentences_answers_without_what_they_go_on_to_say(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.periodic import asks_for_periods, look_up_periods
@@ -22,7 +23,7 @@ from rag_core.arithmetic.wording import GENERIC, words
 from rag_core.language.tablecells import table_at
 from rag_core.records import Document, Hit
 
-__all__ = ["look_up", "misfits"]
+__all__ = ["Fitting", "look_up"]
 
 _MOST_HITS = 8
 # Without a period the latest year's cell answers, but only where the row fits closely: for a figure, and for what may be
@@ -37,6 +38,8 @@ _KINDS: frozenset[AnswerKind] = frozenset(
 )
 # A question of another time than the latest, without saying which.
 _EARLIER = re.compile(r"\b(?:prior|previous\w*|preceding|earlier|earliest|first|last|past)\b", re.IGNORECASE)
+# Characters around a cell in which its row has a bar.
+_NEAR = 200
 _CELL = re.compile(r"[(\d][\d,.()%-]*\s*(?:\||$)", re.MULTILINE)
 _DURATION = re.compile(r"\bhow many (?:years|months|days)\b", re.IGNORECASE)
 
@@ -61,31 +64,43 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
     return () if found is None or _is_withheld(asked, (found,), pool) else (found,)
 
 
-def misfits(asked: Asked, hits: Sequence[Hit], document: Document, start: int) -> bool:
-    """Tell whether the cell at `start` of a document is of another line, part or year than a question for a figure names."""
-    if asked.kind not in _FIGURES:
-        return False
-    series = [item for grid in read_grids(hits[:_MOST_HITS]) for item in table_series(grid)]
-    held = [
-        (item, point)
-        for item in series
-        for point in item.points
-        if item.document.id == document.id and point.start <= start < point.end
-    ]
-    if not held:
-        # A figure beside those of the table's rows: the number of a note.
+class Fitting:
+    """Which cells of the tables of some hits fit a question for a figure; the tables are read once, when first asked for."""
+
+    def __init__(self, asked: Asked, hits: Sequence[Hit]) -> None:
+        self._asked, self._hits = asked, hits[:_MOST_HITS]
+
+    @cached_property
+    def _pool(self) -> Pool:
+        return gather([item for grid in read_grids(self._hits) for item in table_series(grid)], self._hits)
+
+    @cached_property
+    def _rows(self) -> frozenset[int]:
+        ranked = self._pool.ranked(Subject(self._asked.text, row_words(self._asked.text)), _LEAST_FIT)
+        return frozenset(id(match.series) for match in ranked if match.score >= ranked[0].score - _BEHIND)
+
+    def misfits(self, document: Document, start: int) -> bool:
+        """Tell whether the cell at `start` of a document is of another line, part or year than the question names."""
         table = table_at(document, start)
-        return table is not None and _CELL.match(document.text, start) is not None and document.text[start - 2] == "|"
-    parts, wanted = _parts_named(asked, series), {int(year) for year in asked.years}
-    pool = gather(series, hits[:_MOST_HITS])
-    ranked = pool.ranked(Subject(asked.text, row_words(asked.text)), _LEAST_FIT)
-    fitting = {id(match.series) for match in ranked if match.score >= ranked[0].score - _BEHIND}
-    return not any(
-        parts <= _dimensions(item)
-        and id(item) in fitting
-        and (not wanted or point.period is None or point.period.year in {0, *wanted})
-        for item, point in held
-    )
+        bars = table is not None or " | " in document.text[max(0, start - _NEAR) : start + _NEAR]
+        if self._asked.kind not in _FIGURES or not bars:
+            return False
+        held = [
+            (item, point)
+            for item in self._pool.series
+            for point in item.points
+            if item.document.id == document.id and point.start <= start < point.end
+        ]
+        if not held:
+            # A figure beside those of the table's rows: the number of a note.
+            return table is not None and bool(_CELL.match(document.text, start)) and document.text[start - 2] == "|"
+        parts, wanted = _parts_named(self._asked, self._pool.series), {int(year) for year in self._asked.years}
+        return not any(
+            parts <= _dimensions(item)
+            and id(item) in self._rows
+            and (not wanted or point.period is None or point.period.year in {0, *wanted})
+            for item, point in held
+        )
 
 
 def _is_withheld(asked: Asked, found: Sequence[LookUp], pool: Pool) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["Doubts", "doubts_about", "sentence_of"]
 # In nats, beside the reader's margin.
 _WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED = 5.0, 8.0, 3.5, 1.5, 5.0
 _ACQUIRED, _OTHER_SUBJECT = 2.0, 4.0
-_NO_ROLE, _LEFT_ROLE = 8.0, 5.0
+_NO_ROLE, _LEFT_ROLE, _ROLE_ELSEWHERE = 8.0, 5.0, 5.0
 # A cell under an older year than its neighbour's, where no period is asked for: the latest is meant.
 _OLDER = 2.0
 _BEFORE = re.compile(r"\b(?:prior|previous\w*|preceding|earlier|earliest|before|last|past|former\w*)\b")
@@ -95,7 +95,13 @@ def doubts_about(asked: Asked, hit: Hit, start: int, end: int) -> Doubts:
     qualifier = _QUALIFIED if qualified else _ACQUIRED if _is_of_another(asked, text[slice(*clause)]) else 0.0
     qualifier = max(qualifier, _OTHER_SUBJECT if _subject_is_another(asked, hit, low, start) else 0.0)
     role = lacks_role(asked, text, low, high)
-    qualifier = max(qualifier, _NO_ROLE if role else 0.0, _LEFT_ROLE if left_role(asked, text, end) else 0.0)
+    elsewhere = not (role or row) and lacks_role(asked, text, *clause, alone=True)
+    qualifier = max(
+        qualifier,
+        _NO_ROLE if role else 0.0,
+        _ROLE_ELSEWHERE if elsewhere else 0.0,
+        _LEFT_ROLE if left_role(asked, text, end) else 0.0,
+    )
     year = _year(asked, hit, start, end, low, high)
     return Doubts(kind, year, qualifier, qualified, "" if role in WIDELY_WORDED else role)
 

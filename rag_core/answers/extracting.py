@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_core.answers.abstaining import decide
-from rag_core.answers.cells import look_up, misfits
+from rag_core.answers.cells import Fitting, look_up
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
 from rag_core.answers.listing import Listed, find_list
@@ -52,11 +52,12 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     cells = look_up(asked, hits)
     if cells:
         return _looked_up(cells)
-    reading = read(asked, hits, wording, reader)
+    fitting = Fitting(asked, hits)
+    reading = read(asked, hits, wording, reader, fitting)
     decision = decide(asked, reading, hits)
     if reading is None or not decision.answers:
         return Extraction(reason=decision.missing)
-    if misfits(asked, hits, reading.evidence.hit.document, reading.start):
+    if fitting.misfits(reading.evidence.hit.document, reading.start):
         return Extraction(reason="no row of the tables gives what is asked for")
     return _told(reading, decision.probability)
 

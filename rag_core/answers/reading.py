@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rag_core.answers.cells import Fitting
 from rag_core.answers.doubts import Doubts, doubts_about, sentence_of
 from rag_core.answers.evidence import Evidence, find_evidence
 from rag_core.answers.latest import Candidate, prefer_latest, within_sentence
@@ -53,8 +54,10 @@ class Reading:
         return " ".join(self.evidence.hit.document.text[self.start : self.end].split())
 
 
-def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Reading | None:
-    """Return what answers `asked` best, None where there is nothing to read. Raises ModelError."""
+def read(
+    asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader, fitting: Fitting | None = None
+) -> Reading | None:
+    """Return what answers `asked` best, None where there is nothing to read; `fitting` judges cells. Raises ModelError."""
     shown = hits[:_MOST_HITS]
     own = " ".join(f"{hit.document.name} {hit.document.text[:_OPENING]}" for hit in shown)
     plain = analyse(restated(asked.text, own) or asked.text)
@@ -71,7 +74,8 @@ def read(asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanR
     ]
     if not weighed:
         return None
-    best = prefer_latest(asked, weighed)
+    fits = [item for item in weighed if fitting is None or not fitting.misfits(item.hit.document, item.start)]
+    best = prefer_latest(asked, fits or weighed)
     margin, hit, start, end, doubts = best.margin, best.hit, best.start, best.end, best.doubts
     start, end = whole_answer(asked, hit.document.text, start, end, *sentence_of(hit, start, end))
     sentences = find_evidence(asked, hits, wording, (hit, start, end))

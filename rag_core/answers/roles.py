@@ -82,6 +82,7 @@ _RUNS = re.compile(
     re.IGNORECASE,
 )
 _SHORT_FORMS = (
+    (re.compile(r"\bunderwrote\b", re.IGNORECASE), "were the underwriters of"),
     (re.compile(r"\bCEO\b"), "chief executive officer"),
     (re.compile(r"\bCFO\b"), "chief financial officer"),
     (re.compile(r"\bCOO\b"), "chief operating officer"),
@@ -116,13 +117,16 @@ def role_of(asked: Asked) -> str:
     return found.name if found else ""
 
 
-def lacks_role(asked: Asked, text: str, low: int, high: int) -> str:
-    """Return the role that is asked for where the sentence [low, high) of `text` does not state it, nothing where it does."""
+def lacks_role(asked: Asked, text: str, low: int, high: int, *, alone: bool = False) -> str:
+    """Return the role that is asked for where the sentence [low, high) of `text` does not state it, nothing where it does.
+
+    The line above a short one counts, unless it is taken `alone`.
+    """
     role = _asked_role(asked.text)
     if role is None:
         return ""
     told = text[low:high]
-    if len(told.split()) <= _SHORT:
+    if len(told.split()) <= _SHORT and not alone:
         above = text[max(0, low - _ABOVE) : low].rstrip()
         line = above.rsplit("\n", 1)[-1]
         told = told if "|" in line else f"{line} {told}"

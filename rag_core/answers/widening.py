@@ -33,7 +33,9 @@ _AMOUNT = (
     r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d(?:[\d,]*\d)?(?:\.\d+)?\)?"
     r"(?: ?%| per ?cent\b)?(?: (?:thousand|million|billion|trillion)\b)?"
 )
-_FIGURE_LIST = re.compile(rf"{_AMOUNT}(?:, {_AMOUNT})*,? and (?:approximately |about )?{_AMOUNT}")
+# What may follow a figure of a list: what it counts, and its year.
+_OF_YEAR = r"(?: (?:euros|dollars|pounds|shares|units|employees))?(?: (?:in|for) (?:19|20)\d\d)?"
+_FIGURE_LIST = re.compile(rf"{_AMOUNT}{_OF_YEAR}(?:, {_AMOUNT}{_OF_YEAR})*,? and (?:approximately |about )?{_AMOUNT}")
 # What may stand between a name and the next one: "the foundation with 27.4%, the fund with 6.1%".
 _SHARE = re.compile(r" (?:with|at|\() ?[\d.,]+ ?%\)?(?=,| and )")
 # What a clause that goes on begins with.
