@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rag_core.answers.questions import analyse
-from rag_core.answers.roles import lacks_role, left_role, restated, role_of, signatures
+from rag_core.answers.roles import holders, lacks_role, left_role, restated, role_of, signatures
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,16 @@ def test_signatures_are_names_with_a_title_on_lines_of_their_own() -> None:
     found = [text[start:end] for start, end in signatures("Who signed the letter?", text)]
     assert found == ["Ilse Marchetti-Voss"]
     assert list(signatures("Who wrote the letter?", text)) == []
+
+
+def test_rows_of_a_table_of_offices_give_their_holders() -> None:
+    text = (
+        "Name | Office\nAda Lund | Vice-Chair; chairs the Audit Committee\nIda Berg | Chief Financial Officer | 2019\n"
+    )
+    for question, names in [
+        ("Who is the chief financial officer?", ["Ida Berg"]),
+        ("Who chairs the audit committee?", ["Ada Lund"]),
+        ("Who is the trustee?", []),
+        ("What is the office?", []),
+    ]:
+        assert [text[start:end] for start, end in holders(analyse(question), text)] == names

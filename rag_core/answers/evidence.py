@@ -25,6 +25,8 @@ _MOST_SENTENCES = 12
 _LONGEST = 900
 # What a term counts that stands only in the sentence before, or in a heading: the subject is often named there.
 _NEIGHBOUR, _HEADING = 0.6, 0.6
+# Characters from which on a document is taken for one with a subject of its own, and those that say which.
+_REPORT, _OPENING = 1_500, 120
 _WORD = re.compile(r"[$€£¥]?\d[\d,.]*\d%?|[$€£¥]?\d%?|[^\W_]+(?:[’'.&-][^\W_]+)*|[^\w\s]")
 
 
@@ -211,5 +213,13 @@ def _around(asked: Asked, hit: Hit, start: int) -> npt.NDArray[np.float32]:
     """Return which terms the headings, the document's name or the table's header row hold."""
     table = table_at(hit.document, start)
     header = hit.document.text[table.header_start : table.header_end] if table else ""
-    known = frozenset(content_terms(" ".join([*hit.headings, header])))
+    known = frozenset(content_terms(" ".join([*hit.headings, header]))) | _owner(asked, hit)
     return np.array([term in known for term in asked.terms], dtype=np.float32)
+
+
+def _owner(asked: Asked, hit: Hit) -> frozenset[str]:
+    """Return the names of the question that a report's own name or first words hold: all of it is about them."""
+    document = hit.document
+    if not asked.names or len(document.text) < _REPORT:
+        return frozenset()
+    return asked.names & frozenset(terms(f"{document.name.replace('_', ' ')} {document.text[:_OPENING]}"))

@@ -54,7 +54,7 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
         return _looked_up(cells)
     fitting = Fitting(asked, hits)
     reading = read(asked, hits, wording, reader, fitting)
-    decision = decide(asked, reading, hits)
+    decision = decide(reading.asked if reading else asked, reading, hits)
     if reading is None or not decision.answers:
         return Extraction(reason=decision.missing)
     if fitting.misfits(reading.evidence.hit.document, reading.start):

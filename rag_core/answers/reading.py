@@ -16,7 +16,7 @@ from rag_core.answers.latest import Candidate, prefer_latest, within_sentence
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import Asked, analyse
 from rag_core.answers.reader import ReadSpan, SpanReader
-from rag_core.answers.roles import lacks_role, restated, signatures
+from rag_core.answers.roles import holders, lacks_role, restated, signatures
 from rag_core.answers.widening import whole_answer
 from rag_core.language.orders import asks_about_orders, gives_orders
 from rag_core.language.sentences import sentence_spans
@@ -30,7 +30,7 @@ _MOST_HITS = 4
 _MOST_SPANS = 6
 # Characters of a document that say whose it is.
 _OPENING = 400
-# Nats of a name that stands as a signature.
+# Nats of a name that stands as a signature, or in a table of offices.
 _SIGNED = 8.0
 
 
@@ -39,6 +39,7 @@ class Reading:
     """The words [start, end) of the document of `evidence` that answer best; `margin` in nats, see `ReadSpan`.
 
     `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
+    `asked` is the question as it was read, perhaps put in other words: what `evidence` measures is by its terms.
     """
 
     evidence: Evidence
@@ -46,6 +47,7 @@ class Reading:
     end: int
     margin: float
     sentences: tuple[Evidence, ...]
+    asked: Asked
     doubts: Doubts = field(default_factory=Doubts)
 
     @property
@@ -65,7 +67,9 @@ def read(
         asked = plain
     texts = [_readable(asked, hit) for hit in shown]
     found = reader.candidates(asked.text, texts, _MOST_SPANS)
-    signed = [[ReadSpan(*span, _SIGNED) for span in signatures(asked.text, text)] for text in texts]
+    signed = [
+        [ReadSpan(*span, _SIGNED) for span in (*signatures(asked.text, text), *holders(asked, text))] for text in texts
+    ]
     weighed = [
         Candidate(hit, span.margin, hit.start + span.start, end, doubts_about(asked, hit, hit.start + span.start, end))
         for spans, more, hit in zip(found, signed, shown, strict=True)
@@ -80,7 +84,7 @@ def read(
     start, end = whole_answer(asked, hit.document.text, start, end, *sentence_of(hit, start, end))
     sentences = find_evidence(asked, hits, wording, (hit, start, end))
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
-    return None if holding is None else Reading(holding, start, end, margin, tuple(sentences), doubts)
+    return None if holding is None else Reading(holding, start, end, margin, tuple(sentences), asked, doubts)
 
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:

@@ -45,6 +45,7 @@ _HELPING = frozenset(
         "size"
     )
 )
+_CHIEF, _OFFICER = frozenset(terms("chief executive")), frozenset(terms("officer"))
 _JOINING = frozenset("of in at for by on".split())
 _ARTICLES = frozenset("the a an its their".split())
 _WORD = re.compile(r"[^\W_]+(?:[.,'’&-][^\W_]+)*")
@@ -56,7 +57,9 @@ def helping_terms(asked: Asked) -> frozenset[str]:
         rf"\b(?:what|which) (?:\w+ )?{re.escape(asked.head[:4])}", asked.text, re.IGNORECASE
     )
     head = {asked.head} if asks else set()
-    return (_HELPING | head) & frozenset(asked.terms)
+    # "The chief executive" is one, whether or not a report adds that the office is an officer's.
+    office = _OFFICER if set(asked.terms) >= _CHIEF else frozenset()
+    return (_HELPING | head | office) & frozenset(asked.terms)
 
 
 def class_replaced(asked: Asked, evidence: Evidence) -> bool:

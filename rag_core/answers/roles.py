@@ -99,6 +99,7 @@ _ENDED = re.compile(
     r"[^.;]{0,60}?\b(?:until|retired|resigned|stepped down|left (?:the|office)|was (?:succeeded|replaced) by|passed away|died)\b",
     re.IGNORECASE,
 )
+_ROW = re.compile(r"^(?P<name>[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){1,3}) \|[^\n]*[A-Za-z][^\n]*$", re.MULTILINE)
 _SIGNED = re.compile(r"\bwho(?:se)?\b.*\bsign(?:s|ed|ature|atory|atories|ing)?\b", re.IGNORECASE)
 _NAME_LINE = re.compile(
     r"^[ \t]*(?:/s/ *)?(?P<name>[A-Z][\w.'’-]*(?: (?:[A-Z][\w.'’-]*|van|von|de|der|di)){1,4})(?:, *|[ \t]*\n[ \t]*)"
@@ -136,6 +137,15 @@ def lacks_role(asked: Asked, text: str, low: int, high: int, *, alone: bool = Fa
     if role.name == "chair":
         told = _OF_COMMITTEE.sub(" ", told)
     return "" if role.stated.search(told) else role.name
+
+
+def holders(asked: Asked, text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of names at the beginning of table rows whose other cells state the role that is asked for."""
+    if _asked_role(asked.text) is None:
+        return
+    for match in _ROW.finditer(text):
+        if not lacks_role(asked, text, match.end("name"), match.end(), alone=True):
+            yield match.span("name")
 
 
 def chairs_committee(asked: Asked, told: str) -> bool:

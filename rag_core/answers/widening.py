@@ -60,7 +60,8 @@ def asks_for_several(asked: Asked) -> bool:
 
 def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
     """Return [start, end) of `text` drawn out to all that belongs to it, within its sentence [low, high)."""
-    if _NUMBERS_ONLY.fullmatch(text, start, end) or asked.kind in _FIGURES:
+    figures = asks_for_figures(asked) and re.match(_AMOUNT, text[start:end]) is not None
+    if figures or _NUMBERS_ONLY.fullmatch(text, start, end) or asked.kind in _FIGURES:
         said = _ABOUT.search(text, low, start)
         # "Over how many years?" has the word already.
         start = said.start() if said and said.group().strip().lower() not in asked.text.lower().split() else start
