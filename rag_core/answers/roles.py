@@ -162,7 +162,9 @@ def is_body(asked: Asked, text: str) -> bool:
     role = _asked_role(asked.text)
     if role is None or role.name in WIDELY_WORDED - {"owner"}:
         return False
-    return not re.search(r"[A-Z]", text) or (role.name != "owner" and _BODY.search(text) is not None)
+    if role.name == "owner":
+        return _BODY.fullmatch(text.strip()) is not None
+    return not re.search(r"[A-Z]", text) or _BODY.search(text) is not None
 
 
 def left_role(asked: Asked, text: str, end: int) -> bool:
@@ -185,7 +187,7 @@ def restated(question: str, own: str) -> str:
         return ""
     what = found["what"].strip()
     named = set(terms(what.strip(" ?.")))
-    if not _COMPANY.match(what) and not (named and named <= set(terms(own))):
+    if not _COMPANY.match(what) and not (re.search(r"[A-Z]", what) and named <= set(terms(own))):
         return ""
     return f"Who is the chief executive officer of {what}"
 
