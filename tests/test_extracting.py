@@ -70,6 +70,16 @@ def test_the_year_that_is_missing_is_named(models: tuple[WordNearness, SpanReade
     assert asked("What happened to the lamp in 1984?", models).reason == ""
 
 
+@pytest.mark.parametrize("question", ["Who is the chief executive of Siemens?", "Who chairs Nestlé's board?"])
+def test_nobody_holds_an_office_of_a_body_that_is_not_named(
+    question: str, models: tuple[WordNearness, SpanReader]
+) -> None:
+    text = "Anna Berg is chief executive of Norvellan, and Otto Lind chairs its board."
+    name = question.removesuffix("?").split(" of ")[-1].split("'")[0].split()[-1]
+    assert asked(question, models, text).reason == f"{name} does not occur in the documents"
+    assert asked("Who is the chief executive of Norvellan?", models, text).text == "Anna Berg"
+
+
 @pytest.mark.parametrize(
     "question", ["Compare the keepers with the engineer.", "Is the lighthouse still manned?", "And so?"]
 )

@@ -100,6 +100,9 @@ def test_whole_words_and_figures_are_kept() -> None:
     assert both[slice(*whole(both, end - 2, end))] == "6.5%"
     year = text.index("1896")
     assert text[slice(*whole(text, year, len(text)))] == "1896"
+    rates = "The rate was 22.4% (22.0% in 2022), or less."
+    assert rates[slice(*whole(rates, rates.index("22.4"), rates.index(" in")))] == "22.4%"
+    assert rates[slice(*whole(rates, rates.index("22.4"), rates.index(", or")))] == "22.4% (22.0% in 2022)"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,15 @@ _THRESHOLD = 0.5
 MEASURES = tuple(_WEIGHTS)
 # In nats; beyond, the reader is as sure as it gets.
 _LEAST_MARGIN, _MOST_MARGIN = -20.0, 12.0
+# A name behind "of" and the like, or one that owns what follows.
+_CAPITAL = r"[A-ZÀ-Þ][\w&-]+"
+_BODY = re.compile(
+    rf"\b(?:of|at|for|by|with|behind) (?:the )?(?P<of>{_CAPITAL}(?: {_CAPITAL})*)|\b(?P<own>{_CAPITAL})(?:['’]s\b|s['’])"
+)
+_OFFICES = frozenset(
+    "CEO CFO COO CTO CIO CRO CMO CHRO ESG USA UAE January February March April May June July August September "
+    "October November December".split()
+)
 # What is missing where the words that answer best are of another kind.
 _FORMS = {
     "count": "a number",
@@ -70,6 +79,9 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
     if absent:
         # A figure of another year is the likeliest of all wrong answers, and the one that is hardest to notice.
         return Decision(0.0, f"{' and '.join(absent)} {_do(absent)} not occur in the passages")
+    strange = _strange(asked, hits)
+    if strange:
+        return Decision(0.0, f"{strange} does not occur in the documents")
     if reading.doubts.qualified:
         return Decision(0.0, f"the passages speak only of: {reading.doubts.qualified}")
     if reading.doubts.role:
@@ -119,6 +131,23 @@ def _absent_years(asked: Asked, hits: Sequence[Hit]) -> list[str]:
     """Return the years of the question that stand nowhere in the hits, their table heads, titles or file names."""
     told = [f"{hit.text} {' '.join(hit.headings)} {hit.document.name} {_header(hit)}" for hit in hits]
     return [year for year in dict.fromkeys(asked.years) if not any(_names_year(text, year) for text in told)]
+
+
+def _strange(asked: Asked, hits: Sequence[Hit]) -> str:
+    """Return the body whose people a question is about and that no document of the hits names, or nothing.
+
+    Offices are much alike everywhere, so the reader is sure of the chief executive, whosever it is.
+    """
+    if asked.kind != "name":
+        return ""
+    texts = {hit.document.id: f"{hit.document.name} {hit.document.text}" for hit in hits}
+    for match in _BODY.finditer(asked.text):
+        name = match["of"] or match["own"]
+        words = [word for word in re.findall(r"[\w&-]+", name) if len(word) > 2 and word not in _OFFICES]
+        held = (re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in words for text in texts.values())
+        if words and not any(held):
+            return name
+    return ""
 
 
 def _header(hit: Hit) -> str:

@@ -187,6 +187,9 @@ def _whole(text: str, start: int, end: int) -> tuple[int, int]:
         start += 1
     if inner[-1:] == ")" and "(" not in inner:
         end -= 1
+    if (opened := inner.rfind("(")) > 0 and ")" not in inner[opened:]:
+        # What is cut off in the middle of a bracket ends before it.
+        end = start + len(inner[:opened].rstrip(_OUTER))
     return start, end
 
 
