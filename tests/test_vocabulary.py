@@ -149,6 +149,11 @@ def test_what_only_says_how_to_answer_is_told_from_what_is_asked(question: str, 
     assert asked_part(question) == asked
 
 
+def test_offices_are_named_in_full_in_questions_for_people_alone() -> None:
+    assert asked_part("Who is the CFO?") == "Who is the CFO, chief financial officer,?"
+    assert asked_part("What was CFO in 2023?") == "What was CFO in 2023?"
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(alphabet=st.sampled_from("aB1 |\n.&$%-é\0\ud800"), max_size=80))
 def test_any_text_has_marks_that_no_word_is_taken_for(text: str) -> None:

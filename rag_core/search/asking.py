@@ -9,6 +9,18 @@ from rag_core.words.wording import asks_only, stems
 
 __all__ = ["asked_part"]
 
+# Offices by their letters, in questions for people: elsewhere CFO is a cash flow.
+_PERSON = re.compile(r"\b(?:who|whom|whose|name of)\b", re.IGNORECASE)
+_OFFICES = {
+    "CEO": "chief executive officer",
+    "CFO": "chief financial officer",
+    "COO": "chief operating officer",
+    "CTO": "chief technology officer",
+    "CIO": "chief information officer",
+    "CRO": "chief risk officer",
+}
+_LETTERS = re.compile(rf"\b(?:{'|'.join(_OFFICES)})\b")
+
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
 # What a sentence begins with that says how to answer rather than what is asked.
 _INSTRUCTS = re.compile(
@@ -23,7 +35,10 @@ def asked_part(question: str) -> str:
     """Return `question` without the sentences that only say how to answer; as it is where nothing else would be left.
 
     Such a sentence begins as one (`Answer`, `If`, `You`) and holds neither a figure, nor a name, nor a finance term.
+    Offices are named in full beside their letters.
     """
+    if _PERSON.search(question):
+        question = _LETTERS.sub(lambda match: f"{match.group()}, {_OFFICES[match.group()]},", question)
     sentences = _SENTENCE.split(question.strip())
     if len(sentences) < 2:
         return question
