@@ -166,6 +166,12 @@ def test_years_are_given_by_what_stands_under_them(question: str, periods: str) 
     assert found.text == periods
 
 
+def test_years_that_answer_are_cited_where_they_stand(models: tuple[WordNearness, SpanReader]) -> None:
+    found = asked("In which years are raw materials provided?", models, TABLE)
+    assert [citation.quote for citation in found.citations] == ["2019 | 2018", "Raw materials | $222 | $191"]
+    assert all(verify(citation) for citation in found.citations)
+
+
 def test_no_year_is_given_where_no_figure_passes_the_limit() -> None:
     question = "In which year were raw materials less than 100 thousand?"
     assert look_up(analyse(question), [make_hit(make_document(TABLE))]) == ()

@@ -102,13 +102,29 @@ def _enumerated(items: Sequence[Listed]) -> Extraction:
 def _looked_up(several: Sequence[LookUp]) -> Extraction:
     """Return the figures and, as their sources, the rows that they stand in."""
     document, text = several[0].series.document, " and ".join(cells.text for cells in several)
-    rows = {(point.row_start, point.row_end): cells.score for cells in several for point in cells.points}
+    heads = {line: cells.score for cells in several if cells.periods for line in _heading(cells)}
+    rows = heads | {(point.row_start, point.row_end): cells.score for cells in several for point in cells.points}
     citations = tuple(
         _citation(number, document, start, end, score)
         for number, ((start, end), score) in enumerate(rows.items(), start=1)
     )
     numbers = tuple(citation.number for citation in citations)
     return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))
+
+
+def _heading(cells: LookUp) -> list[tuple[int, int]]:
+    """Return the line of the table that names all the years that are told, nothing where there is none above the row."""
+    text, end = cells.series.document.text, cells.points[0].row_start
+    named = {str(point.period.year) for point in cells.points if point.period and point.period.year}
+    while named and end > 0:
+        start = text.rfind("\n", 0, end - 1) + 1
+        line = text[start:end].rstrip()
+        if "|" not in line:
+            break
+        if all(year in line for year in named):
+            return [(start + len(line) - len(line.lstrip(" |")), start + len(line.rstrip(" |")))]
+        end = start
+    return []
 
 
 def _citation(number: int, document: Document, start: int, end: int, score: float) -> Citation:
