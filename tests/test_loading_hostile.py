@@ -352,9 +352,8 @@ def early(progress: Progress) -> bool:
 
 
 def workers() -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process().children(recursive=True) if "rag_core.loading" in " ".join(child.cmdline())
-    ]
+    # Children of this process alone: an app that other tests have started has workers of its own.
+    return [child for child in psutil.Process().children() if "rag_core.loading" in " ".join(child.cmdline())]
 
 
 def long_pdf(tmp_path: Path, pages: int = 400) -> Path:
