@@ -17,6 +17,7 @@ from rag_core.answers.evidence import Evidence
 from rag_core.answers.questions import Asked
 from rag_core.answers.reading import Reading
 from rag_core.answers.replacing import HELD, class_replaced, helping_terms, modifier_replaced, name_replaced
+from rag_core.language.offices import OFFICES
 from rag_core.language.sentences import terms
 from rag_core.language.tablecells import table_at
 from rag_core.records import Hit
@@ -44,9 +45,9 @@ _CAPITAL = r"[A-ZÀ-Þ][\w&-]+"
 _BODY = re.compile(
     rf"\b(?:of|at|for|by|with|behind) (?:the )?(?P<of>{_CAPITAL}(?: {_CAPITAL})*)|\b(?P<own>{_CAPITAL})(?:['’]s\b|s['’])"
 )
-_OFFICES = frozenset(
-    "CEO CFO COO CTO CIO CRO CMO CHRO ESG USA UAE January February March April May June July August September "
-    "October November December".split()
+# Capitals that name no body: offices, fields, months.
+_NO_BODIES = frozenset(OFFICES) | frozenset(
+    "CMO CHRO ESG USA UAE January February March April May June July August September October November December".split()
 )
 # What is missing where the words that answer best are of another kind.
 _FORMS = {
@@ -143,7 +144,7 @@ def _strange(asked: Asked, hits: Sequence[Hit]) -> str:
     texts = {hit.document.id: f"{hit.document.name} {hit.document.text}" for hit in hits}
     for match in _BODY.finditer(asked.text):
         name = match["of"] or match["own"]
-        words = [word for word in re.findall(r"[\w&-]+", name) if len(word) > 2 and word not in _OFFICES]
+        words = [word for word in re.findall(r"[\w&-]+", name) if len(word) > 2 and word not in _NO_BODIES]
         held = (re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in words for text in texts.values())
         if words and not any(held):
             return name

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rag_core.answers.questions import Asked
+from rag_core.language.offices import OFFICES
 from rag_core.language.sentences import terms
 
 __all__ = [
@@ -83,10 +84,7 @@ _RUNS = re.compile(
 )
 _SHORT_FORMS = (
     (re.compile(r"\bunderwrote\b", re.IGNORECASE), "were the underwriters of"),
-    (re.compile(r"\bCEO\b"), "chief executive officer"),
-    (re.compile(r"\bCFO\b"), "chief financial officer"),
-    (re.compile(r"\bCOO\b"), "chief operating officer"),
-    (re.compile(r"\bCTO\b"), "chief technology officer"),
+    *((re.compile(rf"\b{letters}\b"), office) for letters, office in OFFICES.items()),
     (re.compile(r"(?<=\bthe )chair(?:man|woman|person)\b", re.IGNORECASE), "chair"),
     (re.compile(r"\b(?:heads|leads|presides over)(?= the (?:[\w&-]+ ){1,4}?committee)", re.IGNORECASE), "chairs"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rag_core.language.offices import OFFICES
 from rag_core.words.vocabulary import concepts
 from rag_core.words.wording import asks_only, stems
 
@@ -11,15 +12,7 @@ __all__ = ["asked_part"]
 
 # Offices by their letters, in questions for people: elsewhere CFO is a cash flow.
 _PERSON = re.compile(r"\b(?:who|whom|whose|name of)\b", re.IGNORECASE)
-_OFFICES = {
-    "CEO": "chief executive officer",
-    "CFO": "chief financial officer",
-    "COO": "chief operating officer",
-    "CTO": "chief technology officer",
-    "CIO": "chief information officer",
-    "CRO": "chief risk officer",
-}
-_LETTERS = re.compile(rf"\b(?:{'|'.join(_OFFICES)})\b")
+_LETTERS = re.compile(rf"\b(?:{'|'.join(OFFICES)})\b")
 
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
 # What a sentence begins with that says how to answer rather than what is asked.
@@ -38,7 +31,7 @@ def asked_part(question: str) -> str:
     Offices are named in full beside their letters.
     """
     if _PERSON.search(question):
-        question = _LETTERS.sub(lambda match: f"{match.group()}, {_OFFICES[match.group()]},", question)
+        question = _LETTERS.sub(lambda match: f"{match.group()}, {OFFICES[match.group()]},", question)
     sentences = _SENTENCE.split(question.strip())
     if len(sentences) < 2:
         return question
