@@ -1,4 +1,4 @@
-"""What a text generator is: the small protocol that every engine implements, and the factory that picks one."""
+"""What a text generator is: the small protocol that every engine implements; `rag_core.engines` picks one."""
 
 from __future__ import annotations
 
