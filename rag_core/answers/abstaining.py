@@ -141,11 +141,16 @@ def _strange(asked: Asked, hits: Sequence[Hit]) -> str:
     """
     if asked.kind != "name":
         return ""
-    texts = {hit.document.id: f"{hit.document.name} {hit.document.text}" for hit in hits}
+    documents = {hit.document.id: hit.document for hit in hits}.values()
     for match in _BODY.finditer(asked.text):
         name = match["of"] or match["own"]
         words = [word for word in re.findall(r"[\w&-]+", name) if len(word) > 2 and word not in _NO_BODIES]
-        held = (re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in words for text in texts.values())
+        held = (
+            re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+            for word in words
+            for document in documents
+            for text in (document.name, document.text)
+        )
         if words and not any(held):
             return name
     return ""

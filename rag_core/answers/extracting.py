@@ -73,30 +73,31 @@ def _told(reading: Reading, probability: float) -> Extraction:
 
 def _quoted(found: Sequence[Evidence]) -> Extraction:
     """Return whole sentences, each its own source."""
-    text, citations, sentences = "", [], []
+    citations = []
     for number, item in enumerate(found, start=1):
         document = item.hit.document
         start, end = stated(document.text, item.start, item.end, item.start, item.start + 1)
-        citation = _citation(number, document, start, end, item.near_coverage)
-        citations.append(citation)
-        told = " ".join(citation.quote.split())
-        opening = len(text) + 1 if text else 0
-        text = f"{text} {told}" if text else told
-        sentences.append(AnswerSentence(opening, len(text), told, (number,)))
-    return Extraction(text, tuple(citations), tuple(sentences))
+        citations.append(_citation(number, document, start, end, item.near_coverage))
+    return _in_turn([" ".join(citation.quote.split()) for citation in citations], citations, " ")
 
 
 def _enumerated(items: Sequence[Listed]) -> Extraction:
     """Return the items of a list, each with the line that it stands in as its source."""
-    text, citations, sentences = "", [], []
-    for number, item in enumerate(items, start=1):
-        document = item.document
-        citations.append(_citation(number, document, item.line_start, item.line_end, 1.0))
-        told = " ".join(document.text[item.start : item.end].split()).rstrip(" ;,.")
-        opening = len(text) + 2 if text else 0
-        text = f"{text}; {told}" if text else told
-        sentences.append(AnswerSentence(opening, len(text), told, (number,)))
-    return Extraction(text, tuple(citations), tuple(sentences))
+    told = [" ".join(item.document.text[item.start : item.end].split()).rstrip(" ;,.") for item in items]
+    citations = [
+        _citation(number, item.document, item.line_start, item.line_end, 1.0)
+        for number, item in enumerate(items, start=1)
+    ]
+    return _in_turn(told, citations, "; ")
+
+
+def _in_turn(told: Sequence[str], citations: Sequence[Citation], between: str) -> Extraction:
+    """Return what is told in one text, each part with its own source."""
+    sentences, at = [], 0
+    for part, citation in zip(told, citations, strict=True):
+        sentences.append(AnswerSentence(at, at + len(part), part, (citation.number,)))
+        at += len(part) + len(between)
+    return Extraction(between.join(told), tuple(citations), tuple(sentences))
 
 
 def _looked_up(several: Sequence[LookUp]) -> Extraction:

@@ -158,7 +158,7 @@ def chairs_committee(asked: Asked, told: str) -> bool:
 def is_body(asked: Asked, text: str) -> bool:
     """Tell whether words that stand for a person or firm in a known role name a body, or nobody: "the shareholders"."""
     role = _asked_role(asked.text)
-    if role is None or role.name in WIDELY_WORDED - {"owner"}:
+    if role is None or role.name == "founder":
         return False
     if role.name == "owner":
         return _BODY.fullmatch(text.strip()) is not None
@@ -177,8 +177,8 @@ def restated(question: str, own: str) -> str:
 
     `own` are words that say whose the document is: its name and beginning.
     """
-    for short, long in _SHORT_FORMS:
-        if _WHO.search(question) and short.search(question):
+    for short, long in _SHORT_FORMS if _WHO.search(question) else ():
+        if short.search(question):
             return short.sub(long, question)
     found = _RUNS.match(question.strip())
     if found is None:

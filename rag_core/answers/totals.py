@@ -6,7 +6,7 @@ is the one that is called so, or under which the rows before it add up in every 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from rag_core.arithmetic.matching import Match, Pool
@@ -26,12 +26,9 @@ _SCORE = 0.85
 
 def total_of(named: Sequence[str], pool: Pool, *, counted: bool = False) -> Match | None:
     """Return the total of the only table whose corner says what `named` does; None where there is not just one."""
-    tables: dict[tuple[str, int], list[Series]] = {}
-    for series in pool.series:
-        tables.setdefault(series.table, []).append(series)
     found = [
         row
-        for rows in tables.values()
+        for rows in _tables(pool)
         if _is_about(named, rows[0], counted=counted) and (row := _total(rows)) is not None
     ]
     return Match(_SCORE, found[0]) if len(found) == 1 else None
@@ -42,11 +39,8 @@ def part_of(named: Sequence[str], pool: Pool) -> Match | None:
 
     "The revenue in Germany": a table of countries that add up to the revenue.
     """
-    tables: dict[tuple[str, int], list[Series]] = {}
-    for series in pool.series:
-        tables.setdefault(series.table, []).append(series)
     found = []
-    for rows in tables.values():
+    for rows in _tables(pool):
         whole = _total(rows)
         wanted = set(named) - GENERIC - set(whole.own if whole else ())
         if whole is None or not wanted or wanted == set(named) - GENERIC:
@@ -55,6 +49,14 @@ def part_of(named: Sequence[str], pool: Pool) -> Match | None:
             found += [row for row in rows if row is not whole and set(row.own) - GENERIC == wanted]
     values = {tuple(point.figure.value for point in row.points) for row in found}
     return Match(_SCORE, found[0]) if len(values) == 1 else None
+
+
+def _tables(pool: Pool) -> Iterable[list[Series]]:
+    """Return the rows of each table."""
+    tables: dict[tuple[str, int], list[Series]] = {}
+    for series in pool.series:
+        tables.setdefault(series.table, []).append(series)
+    return tables.values()
 
 
 def _is_about(named: Sequence[str], series: Series, *, counted: bool) -> bool:

@@ -79,7 +79,7 @@ class CudaEngine:
         self._woken, self._rests = threading.Event(), threading.Event()
         self._rests.set()
         self._chores = self._passes.kinds() if prepare and operations.steady_rows > 1 else []
-        work = threading.Thread(target=_work, args=(weakref.ref(self), self._woken), name="cuda-engine", daemon=True)
+        work = threading.Thread(target=_serve, args=(weakref.ref(self), self._woken), name="cuda-engine", daemon=True)
         # Woken once more when the engine is gone, the thread ends.
         weakref.finalize(self, self._woken.set)
         work.start()
@@ -176,7 +176,7 @@ class CudaEngine:
             self._passes.relieve()
 
 
-def _work(engine: weakref.ref[CudaEngine], woken: threading.Event) -> None:
+def _serve(engine: weakref.ref[CudaEngine], woken: threading.Event) -> None:
     """Do an engine's work whenever it wakes the thread, until there is no engine."""
     while True:
         woken.wait()
