@@ -4,7 +4,7 @@ import pytest
 from conftest import make_document, make_hit
 
 from rag_core import RagConfig
-from rag_core.answers.cells import Fitting, look_up
+from rag_core.answers.cells import Fitting, Tables, look_up
 from rag_core.answers.citing import verify
 from rag_core.answers.extracting import Extraction, extract
 from rag_core.answers.nearness import WordNearness
@@ -150,7 +150,7 @@ def test_cells_are_given_by_period_with_the_unit_of_the_table(models: tuple[Word
     ],
 )
 def test_no_cell_is_given_for_another_period_row_or_kind(question: str) -> None:
-    assert look_up(analyse(question), [make_hit(make_document(TABLE))]) == ()
+    assert look_up(analyse(question), Tables([make_hit(make_document(TABLE))])) == ()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_no_cell_is_given_for_another_period_row_or_kind(question: str) -> None:
     ],
 )
 def test_years_are_given_by_what_stands_under_them(question: str, periods: str) -> None:
-    (found,) = look_up(analyse(question), [make_hit(make_document(TABLE))])
+    (found,) = look_up(analyse(question), Tables([make_hit(make_document(TABLE))]))
     assert found.text == periods
 
 
@@ -174,7 +174,7 @@ def test_years_that_answer_are_cited_where_they_stand(models: tuple[WordNearness
 
 def test_no_year_is_given_where_no_figure_passes_the_limit() -> None:
     question = "In which year were raw materials less than 100 thousand?"
-    assert look_up(analyse(question), [make_hit(make_document(TABLE))]) == ()
+    assert look_up(analyse(question), Tables([make_hit(make_document(TABLE))])) == ()
 
 
 def test_line_items_named_side_by_side_are_looked_up_each(models: tuple[WordNearness, SpanReader]) -> None:
@@ -233,7 +233,7 @@ STAFF = (
     ],
 )
 def test_without_a_period_the_latest_year_answers_and_says_so(question: str, answer: str) -> None:
-    (found,) = look_up(analyse(question), [make_hit(make_document(STAFF))])
+    (found,) = look_up(analyse(question), Tables([make_hit(make_document(STAFF))]))
     assert found.text == answer
 
 
@@ -246,16 +246,16 @@ def test_without_a_period_the_latest_year_answers_and_says_so(question: str, ans
     ],
 )
 def test_the_latest_year_answers_no_question_for_another_time_or_thing(question: str) -> None:
-    assert look_up(analyse(question), [make_hit(make_document(STAFF))]) == ()
+    assert look_up(analyse(question), Tables([make_hit(make_document(STAFF))])) == ()
 
 
 def test_the_whole_is_no_answer_to_a_question_for_a_part() -> None:
     table = "Segments | Valves | Pumps\nRevenue 2023 | 120 | 300\n\nIn thousands | 2023 | 2022\nOperating profit | 81 | 74\n"
     hits = [make_hit(make_document(table))]
-    (found,) = look_up(analyse("What was the operating profit in 2023?"), hits)
+    (found,) = look_up(analyse("What was the operating profit in 2023?"), Tables(hits))
     assert found.text == "81 thousand"
     for question in ("What was the operating profit of Pumps in 2023?", "What is the operating profit of Pumps?"):
-        assert look_up(analyse(question), hits) == ()
+        assert look_up(analyse(question), Tables(hits)) == ()
 
 
 PARTS = (
@@ -274,7 +274,7 @@ PARTS = (
     ],
 )
 def test_a_part_that_several_tables_give_is_told_for_the_latest_year(question: str, answer: str) -> None:
-    (found,) = look_up(analyse(question), [make_hit(make_document(PARTS))])
+    (found,) = look_up(analyse(question), Tables([make_hit(make_document(PARTS))]))
     assert found.text == answer
 
 
@@ -287,13 +287,15 @@ def test_a_part_that_several_tables_give_is_told_for_the_latest_year(question: s
     ],
 )
 def test_a_list_of_rows_is_looked_up_row_by_row(question: str, answers: list[str]) -> None:
-    found = look_up(analyse(question), [make_hit(make_document(TABLE))])
+    found = look_up(analyse(question), Tables([make_hit(make_document(TABLE))]))
     assert [cells.text.startswith(answer) for cells, answer in zip(found, answers, strict=True)] == [True] * len(found)
 
 
 def test_a_row_with_an_and_in_its_name_is_one_row() -> None:
     table = "In thousands | 2023 | 2022\nCash and cash equivalents | 61 | 39\nCash at bank | 50 | 30\nEquivalents | 11 | 9\n"
-    (found,) = look_up(analyse("What were cash and cash equivalents in 2022?"), [make_hit(make_document(table))])
+    (found,) = look_up(
+        analyse("What were cash and cash equivalents in 2022?"), Tables([make_hit(make_document(table))])
+    )
     assert found.text == "39 thousand"
 
 
@@ -311,7 +313,7 @@ YEARS = "In thousands | 2019 | 2018 | 2017\nCare income | 90 | 80 | 70\nLosses |
     ],
 )
 def test_years_are_taken_and_told_as_the_question_says(question: str, answer: str) -> None:
-    (found,) = look_up(analyse(question), [make_hit(make_document(YEARS))])
+    (found,) = look_up(analyse(question), Tables([make_hit(make_document(YEARS))]))
     assert found.text == answer
 
 
@@ -319,9 +321,9 @@ REGIONS = "In thousands | 2023 | 2022\nGermany | 68 | 62\nFrance | 30 | 28\nSpai
 
 
 def test_a_part_of_a_table_that_adds_up_to_what_is_asked_for_answers() -> None:
-    (found,) = look_up(analyse("What is the revenue in Germany?"), [make_hit(make_document(REGIONS))])
+    (found,) = look_up(analyse("What is the revenue in Germany?"), Tables([make_hit(make_document(REGIONS))]))
     assert found.text == "68 thousand (2023)"
-    assert look_up(analyse("What is the profit in Germany?"), [make_hit(make_document(REGIONS))]) == ()
+    assert look_up(analyse("What is the profit in Germany?"), Tables([make_hit(make_document(REGIONS))])) == ()
 
 
 @pytest.mark.parametrize(
@@ -336,7 +338,7 @@ def test_a_part_of_a_table_that_adds_up_to_what_is_asked_for_answers() -> None:
 )
 def test_a_cell_of_another_line_part_or_year_does_not_fit(question: str, cell: str, misfit: bool) -> None:
     hit = make_hit(make_document(PARTS))
-    assert Fitting(analyse(question), [hit]).misfits(hit.document, PARTS.index(f" {cell}") + 1) is misfit
+    assert Fitting(analyse(question), Tables([hit])).misfits(hit.document, PARTS.index(f" {cell}") + 1) is misfit
 
 
 def test_the_latest_of_several_sentences_answers_without_what_they_go_on_to_say(

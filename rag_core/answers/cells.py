@@ -23,7 +23,7 @@ from rag_core.arithmetic.wording import GENERIC, words
 from rag_core.language.tablecells import table_at
 from rag_core.records import Document, Hit
 
-__all__ = ["Fitting", "look_up"]
+__all__ = ["Fitting", "Tables", "look_up"]
 
 _MOST_HITS = 8
 # Without a period the latest year's cell answers, but only where the row fits closely: for a figure, and for what may be
@@ -44,19 +44,29 @@ _CELL = re.compile(r"[(\d][\d,.()%-]*\s*(?:\||$)", re.MULTILINE)
 _DURATION = re.compile(r"\bhow many (?:years|months|days)\b", re.IGNORECASE)
 
 
-def look_up(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
+class Tables:
+    """The rows of the tables of some hits, read once, when first asked for."""
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        self.hits = hits[:_MOST_HITS]
+
+    @cached_property
+    def pool(self) -> Pool:
+        """All rows, to be ranked by what a question names."""
+        return gather([item for grid in read_grids(self.hits) for item in table_series(grid)], self.hits)
+
+
+def look_up(asked: Asked, tables: Tables) -> tuple[LookUp, ...]:
     """Return the cells that `asked` names, those of several line items apart; () where there are none."""
     rest = asks_for_periods(asked.text)
     if asked.kind not in _KINDS and rest is None:
         return ()
-    hits = hits[:_MOST_HITS]
-    series = [item for grid in read_grids(hits) for item in table_series(grid)]
-    if not series:
+    pool = tables.pool
+    if not pool.series:
         return ()
     if rest is not None:
-        periods = look_up_periods(rest, series, hits)
+        periods = look_up_periods(rest, pool)
         return (periods,) if periods else ()
-    pool = gather(series, hits)
     found = look_up_row(asked.text, pool, counted=asked.kind == "count")
     several = look_up_several(asked.text, pool, found)
     if several and not _is_withheld(asked, several, pool):
@@ -65,18 +75,14 @@ def look_up(asked: Asked, hits: Sequence[Hit]) -> tuple[LookUp, ...]:
 
 
 class Fitting:
-    """Which cells of the tables of some hits fit a question for a figure; the tables are read once, when first asked for."""
+    """Which cells of some tables fit a question for a figure."""
 
-    def __init__(self, asked: Asked, hits: Sequence[Hit]) -> None:
-        self._asked, self._hits = asked, hits[:_MOST_HITS]
-
-    @cached_property
-    def _pool(self) -> Pool:
-        return gather([item for grid in read_grids(self._hits) for item in table_series(grid)], self._hits)
+    def __init__(self, asked: Asked, tables: Tables) -> None:
+        self._asked, self._tables = asked, tables
 
     @cached_property
     def _rows(self) -> frozenset[int]:
-        ranked = self._pool.ranked(Subject(self._asked.text, row_words(self._asked.text)), _LEAST_FIT)
+        ranked = self._tables.pool.ranked(Subject(self._asked.text, row_words(self._asked.text)), _LEAST_FIT)
         return frozenset(id(match.series) for match in ranked if match.score >= ranked[0].score - _BEHIND)
 
     def misfits(self, document: Document, start: int) -> bool:
@@ -87,14 +93,14 @@ class Fitting:
             return False
         held = [
             (item, point)
-            for item in self._pool.series
+            for item in self._tables.pool.series
             for point in item.points
             if item.document.id == document.id and point.start <= start < point.end
         ]
         if not held:
             # A figure beside those of the table's rows: the number of a note.
             return table is not None and bool(_CELL.match(document.text, start)) and document.text[start - 2] == "|"
-        parts, wanted = _parts_named(self._asked, self._pool.series), {int(year) for year in self._asked.years}
+        parts, wanted = _parts_named(self._asked, self._tables.pool.series), {int(year) for year in self._asked.years}
         return not any(
             parts <= _dimensions(item)
             and id(item) in self._rows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag_core.answers.abstaining import decide
-from rag_core.answers.cells import Fitting, look_up
+from rag_core.answers.cells import Fitting, Tables, look_up
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
 from rag_core.answers.listing import Listed, find_list
@@ -49,10 +49,11 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
             return _quoted(sentences)
     if asked.open_ended:
         return None
-    cells = look_up(asked, hits)
+    tables = Tables(hits)
+    cells = look_up(asked, tables)
     if cells:
         return _looked_up(cells)
-    fitting = Fitting(asked, hits)
+    fitting = Fitting(asked, tables)
     reading = read(asked, hits, wording, reader, fitting)
     decision = decide(reading.asked if reading else asked, reading, hits)
     if reading is None or not decision.answers:

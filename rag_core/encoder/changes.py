@@ -26,6 +26,7 @@ __all__ = [
     "base_digest",
     "change_file",
     "change_key",
+    "fitting_change",
     "read_change",
     "stored_digest",
     "unpacked",
@@ -61,23 +62,28 @@ def read_change(path: Path, folder: Path) -> dict[str, torch.Tensor]:
 
     Raises ModelLoadError where the file is damaged, or was trained from another encoder.
     """
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
     try:
-        with safe_open(str(path), framework="pt") as file:
-            expected = (file.metadata() or {}).get("base", "")
-        changes = unpacked(load_file(str(path)))
-        found = stored_digest(folder)
+        changes = fitting_change(path, folder)
     except Exception as error:  # safetensors raises kinds of its own.
         raise ModelLoadError(
             f"{path} is no change to an embedder ({type(error).__name__}: {error}); set RAG_EMBEDDER_CHANGE=none"
         ) from error
-    if not found or found != expected:
+    if changes is None:
         raise ModelLoadError(
             f"{path} changes another embedder than that in {folder}; set RAG_EMBEDDER_CHANGE to its own, or to none"
         )
     return changes
+
+
+def fitting_change(path: Path, folder: Path) -> dict[str, torch.Tensor] | None:
+    """Return the change in a file, None where it is of another encoder than that in `folder`. Raises safetensors' errors."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(str(path), framework="pt") as file:
+        expected = (file.metadata() or {}).get("base", "")
+    found = stored_digest(folder)
+    return unpacked(load_file(str(path))) if found and found == expected else None
 
 
 def stored_digest(folder: Path) -> str:
