@@ -74,6 +74,68 @@ def _rows(at, start, real, inputs, DEEP: tl.constexpr, EVEN: tl.constexpr):
     return tl.load(at[None, None, :] + column, mask=mask, other=0.0)
 
 
+@triton.jit
+def _load(at, there, EVEN: tl.constexpr):
+    """What is at these addresses; zeros where there is nothing, which EVEN rules out."""
+    return tl.load(at) if EVEN else tl.load(at, mask=there, other=0)
+
+
+@triton.jit
+def _of_words(
+    at_row, weights, scales, real, output, made, outputs, inputs, spans, each, first,
+    kind: tl.constexpr, GATED: tl.constexpr, EVEN: tl.constexpr,
+    WIDE: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
+):  # fmt: skip
+    """The sums of `multiply` over packed weights, by section: (SPLIT, WIDE, TALL), and those of the gate's other half."""
+    total = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
+    other = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
+    word = tl.arange(0, 32)
+    at = weights + output[None, :, None] * (spans * 32) + first[:, None, None] * 32 + word[None, None, :]
+    by = scales + first[:, None] * (4 * outputs) + output[None, :]
+    for span in tl.range(0, each, num_stages=STAGES):
+        there = first + span < spans
+        bits = _load(at + span * 32, there[:, None, None], EVEN)
+        if GATED:
+            more = _load(at + made * (spans * 32) + span * 32, there[:, None, None], EVEN)
+        for quarter in tl.static_range(4):
+            pair = _load(by + (span * 4 + quarter) * outputs, there[:, None], EVEN)
+            start = (first + span) * 256 + quarter * 64
+            part = _rows(at_row, start, real, inputs, 32, EVEN)
+            later = _rows(at_row, start + 32, real, inputs, 32, EVEN)
+            lower, upper = _two(bits >> (4 * quarter), kind)
+            low, high = _scales(pair)
+            total += tl.dot(lower, part) * low[:, :, None]
+            total += tl.dot(upper, later) * high[:, :, None]
+            if GATED:
+                pair = _load(by + (span * 4 + quarter) * outputs + made, there[:, None], EVEN)
+                lower, upper = _two(more >> (4 * quarter), kind)
+                low, high = _scales(pair)
+                other += tl.dot(lower, part) * low[:, :, None]
+                other += tl.dot(upper, later) * high[:, :, None]
+    return total, other
+
+
+@triton.jit
+def _of_numbers(
+    at_row, weights, real, output, made, inputs, each, first,
+    GATED: tl.constexpr, EVEN: tl.constexpr,
+    WIDE: tl.constexpr, DEEP: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
+):  # fmt: skip
+    """The same over whole weights."""
+    total = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
+    other = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
+    for step in tl.range(0, each, num_stages=STAGES):
+        start = (first + step) * DEEP
+        column = start[:, None, None] + tl.arange(0, DEEP)[None, None, :]
+        at = weights + output[None, :, None] * inputs + column
+        part = _rows(at_row, start, real, inputs, DEEP, EVEN)
+        there = (column < inputs) & (output[None, :, None] >= 0)
+        total = tl.dot(_load(at, there, EVEN), part, total)
+        if GATED:
+            other = tl.dot(_load(at + made * inputs, there, EVEN), part, other)
+    return total, other
+
+
 @triton.jit(do_not_specialize=["rows"])
 def multiply(
     x, weights, scales, residual, y, rows, outputs, inputs, spans,
@@ -95,60 +157,15 @@ def multiply(
     first = tl.arange(0, SPLIT) * each
     row = tl.arange(0, TALL)
     real, at_row = row < rows, x + row * inputs
-    total = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
-    other = tl.zeros((SPLIT, WIDE, TALL), tl.float32)
     if PACKED:
-        kind: tl.constexpr = x.dtype.element_ty
-        word = tl.arange(0, 32)
-        at = weights + output[None, :, None] * (spans * 32) + first[:, None, None] * 32 + word[None, None, :]
-        by = scales + first[:, None] * (4 * outputs) + output[None, :]
-        for span in tl.range(0, each, num_stages=STAGES):
-            if EVEN:
-                bits = tl.load(at + span * 32)
-            else:
-                there = first + span < spans
-                bits = tl.load(at + span * 32, mask=there[:, None, None], other=0)
-            if GATED:
-                if EVEN:
-                    more = tl.load(at + made * (spans * 32) + span * 32)
-                else:
-                    more = tl.load(at + made * (spans * 32) + span * 32, mask=there[:, None, None], other=0)
-            for quarter in tl.static_range(4):
-                if EVEN:
-                    pair = tl.load(by + (span * 4 + quarter) * outputs)
-                else:
-                    pair = tl.load(by + (span * 4 + quarter) * outputs, mask=there[:, None], other=0)
-                start = (first + span) * 256 + quarter * 64
-                part = _rows(at_row, start, real, inputs, 32, EVEN)
-                later = _rows(at_row, start + 32, real, inputs, 32, EVEN)
-                lower, upper = _two(bits >> (4 * quarter), kind)
-                low, high = _scales(pair)
-                total += tl.dot(lower, part) * low[:, :, None]
-                total += tl.dot(upper, later) * high[:, :, None]
-                if GATED:
-                    if EVEN:
-                        pair = tl.load(by + (span * 4 + quarter) * outputs + made)
-                    else:
-                        pair = tl.load(by + (span * 4 + quarter) * outputs + made, mask=there[:, None], other=0)
-                    lower, upper = _two(more >> (4 * quarter), kind)
-                    low, high = _scales(pair)
-                    other += tl.dot(lower, part) * low[:, :, None]
-                    other += tl.dot(upper, later) * high[:, :, None]
+        total, other = _of_words(
+            at_row, weights, scales, real, output, made, outputs, inputs, spans, each, first,
+            x.dtype.element_ty, GATED, EVEN, WIDE, SPLIT, STAGES, TALL,
+        )  # fmt: skip
     else:
-        for step in tl.range(0, each, num_stages=STAGES):
-            start = (first + step) * DEEP
-            column = start[:, None, None] + tl.arange(0, DEEP)[None, None, :]
-            at = weights + output[None, :, None] * inputs + column
-            part = _rows(at_row, start, real, inputs, DEEP, EVEN)
-            if EVEN:
-                total = tl.dot(tl.load(at), part, total)
-                if GATED:
-                    other = tl.dot(tl.load(at + made * inputs), part, other)
-            else:
-                there = (column < inputs) & (output[None, :, None] >= 0)
-                total = tl.dot(tl.load(at, mask=there, other=0.0), part, total)
-                if GATED:
-                    other = tl.dot(tl.load(at + made * inputs, mask=there, other=0.0), part, other)
+        total, other = _of_numbers(
+            at_row, weights, real, output, made, inputs, each, first, GATED, EVEN, WIDE, DEEP, SPLIT, STAGES, TALL
+        )
     if CHAIN:
         # Sooner, the next kernel's programs would take place from those of this one: measured, and slower.
         tl.extra.cuda.gdc_launch_dependents()
