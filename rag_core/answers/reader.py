@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rag_core.collecting import first_load
 from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import fitting_change
@@ -73,7 +74,8 @@ class SpanReader:
         """Load the model, once. Raises ModelError where MiniLM is absent or is not the one that was trained from."""
         with self._lock:
             if self._parts is None:
-                self._parts = _load(self._device)
+                with first_load("reader"):
+                    self._parts = _load(self._device)
 
     def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
         """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""

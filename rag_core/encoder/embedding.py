@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from rag_core.collecting import first_load
 from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, BertSettings, read_settings
 from rag_core.encoder.changes import change_file, change_key, read_change
@@ -133,7 +134,8 @@ class LocalEmbedder:
                 on_progress(Progress("loading", detail=source.name))
             try:
                 change = change_file(self._config, source)
-                self._model = _open(folder, change, _device(self._config.device), self._cache, on_progress)
+                with first_load("embedder"):
+                    self._model = _open(folder, change, _device(self._config.device), self._cache, on_progress)
             except ModelError:
                 raise
             except MemoryError as error:

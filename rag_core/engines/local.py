@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from rag_core.collecting import first_load
 from rag_core.config import RagConfig
 from rag_core.engines import gpu_window
 from rag_core.engines.conversion import converted
@@ -113,8 +114,8 @@ class LocalGenerator:
             folder = model_folder(source, self._config.cache_directory, on_progress)
             if on_progress:
                 on_progress(Progress("loading", detail=source.name))
-            tokenizer = self._read_tokenizer(on_progress)
-            with translated(source.name):
+            with first_load("generator"), translated(source.name):
+                tokenizer = self._read_tokenizer(on_progress)
                 engine = self._make_engine(folder, stop_ids(folder, tokenizer), on_progress)
             self._key = gpu_window.register(engine)
             self._turn = threading.Semaphore(engine.at_once)

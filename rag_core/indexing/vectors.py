@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from rag_core.collecting import first_load
 from rag_core.encoder.embedding import Vectors
 from rag_core.errors import IndexStateError
 from rag_core.indexing.chroma import open_client, retried, translated
@@ -87,7 +88,7 @@ class VectorStore:
         self._lock = threading.Lock()
         self._searched = False
         self._given = _GivenVectors()
-        with self._translated():
+        with self._translated(), first_load("store"):
             self._client = remote.client if remote else open_client(folder)
             self._store: Chroma | None = retried(self._open_store) if remote else self._open_store()
 
