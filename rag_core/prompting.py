@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag_core.errors import QuestionError
+from rag_core.focusing import focused_text
 from rag_core.language.orders import asks_about_orders, gives_orders, without_orders
-from rag_core.language.sentences import sentence_spans
 from rag_core.policy import ModelPolicy
 from rag_core.records import Hit, Message
 
@@ -105,7 +105,7 @@ def _messages(
     question: str, hits: Sequence[Hit], turns: Sequence[tuple[Message, ...]], policy: ModelPolicy, focus: int
 ) -> list[Message]:
     keep = asks_about_orders(question)
-    texts = [focused_text(hit, focus) for hit in hits]
+    texts = [focused_text(hit, focus, question) for hit in hits]
     shown = [defuse(text if keep else without_orders(text)) for text in texts]
     # A lone surrogate (a broken file name, an escape in JSON) has no bytes of its own.
     seal = hashlib.sha256("\0".join([*shown, question]).encode("utf-8", "replace")).hexdigest()[:6]
@@ -129,26 +129,3 @@ def _source(hit: Hit) -> str:
     if hit.headings and not gives_orders(hit.headings[-1]):
         place += f", {hit.headings[-1]}"
     return defuse(" ".join(place.split()))[:120]
-
-
-def focused_text(hit: Hit, tokens: int) -> str:
-    """Return the hit's text, or of it the whole sentences around its focus within about `tokens` tokens (4 characters each)."""
-    limit = tokens * 4
-    if not tokens or len(hit.text) <= limit:
-        return hit.text
-    spans = sentence_spans(hit.text)
-    low, high = hit.focus.start - hit.start, hit.focus.end - hit.start
-    inside = [index for index, (start, end) in enumerate(spans) if start < high and end > low] or [0]
-    first, last = inside[0], inside[-1]
-    while last > first and spans[last][1] - spans[first][0] > limit:
-        last -= 1
-    while True:
-        grow_after = last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= limit
-        grow_before = first > 0 and spans[last][1] - spans[first - 1][0] <= limit
-        if grow_after:
-            last += 1
-        elif grow_before:
-            first -= 1
-        else:
-            break
-    return hit.text[spans[first][0] : min(spans[last][1], spans[first][0] + 2 * limit)]

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from rag_core import Message, QuestionError
 from rag_core.config import GenerationConfig
+from rag_core.focusing import focused_text, rough_tokens
 from rag_core.policy import LARGE, SMALL, policy_for
-from rag_core.prompting import build_prompt, defuse, focused_text
+from rag_core.prompting import build_prompt, defuse
+from rag_core.records import Table
 
 COUNT = ScriptedGenerator().count_tokens
 WORDS = "The fund holds bonds of many issuers and values them daily. " * 20
@@ -118,6 +120,33 @@ def test_focus_keeps_whole_sentences_around_the_best_window() -> None:
     assert shown.startswith("Sentence number")
     assert shown.endswith("note.")
     assert focused_text(hit, 0) == text
+
+
+def test_focus_is_on_the_sentence_that_the_question_names() -> None:
+    text = "".join(f"Sentence number {index} says something of note. " for index in range(60))
+    text = text.replace("number 41 says something", "number 41 says a dividend")
+    hit = make_hit(make_document(text))
+    shown = focused_text(hit, 60, "Which dividend is of note?")
+    assert "a dividend" in shown
+    assert 40 <= rough_tokens(shown) <= 60
+
+
+def test_rows_take_as_many_tokens_as_they_cost_and_stand_under_their_header() -> None:
+    rows = "".join(
+        f"Item number {chr(97 + index % 26) * 3} | {index},204 | {index},310 | {index},428\n" for index in range(40)
+    )
+    header = "Position | 2023 | 2022 | 2021\n"
+    table = Table(0, len(header + rows), 0, len(header))
+    hit = make_hit(replace(make_document(header + rows), tables=(table,)))
+    shown = focused_text(hit, 80, "What was item number ccc?")
+    assert shown.startswith("Position | 2023 | 2022 | 2021\nItem number")
+    assert "ccc" in shown
+    assert rough_tokens(shown) <= 80 + rough_tokens("Position | 2023 | 2022 | 2021")
+
+
+def test_one_endless_sentence_is_cut() -> None:
+    hit = make_hit(make_document("word " * 2_000))
+    assert rough_tokens(focused_text(hit, 50)) == 100
 
 
 def test_the_policy_follows_the_size_in_the_name_and_settings_win() -> None:
