@@ -19,6 +19,8 @@ from rag_core.engines.llama import LlamaSettings
 __all__ = ["FusedOps"]
 
 _EVERYWHERE = 1 << 30
+# Parts of an attention that are joined at a time: those of 4,096 positions.
+_TOGETHER = 32
 # Largest difference from plain torch that rounding explains, as a share of the numbers' size.
 _TOLERANCE = 0.02
 
@@ -82,6 +84,10 @@ class FusedOps:
             do.rotate(copied, keys, values, slots, positions)
             return [do.attend(copied, keys, values, slots, positions, length)[:2], keys, values]
 
+        def attention_of_fresh(do: Operations) -> list[torch.Tensor]:
+            copied, keys, values = qkv[:3].clone(), caches[0].clone(), caches[1].clone()
+            return [do.attend(copied, keys, values, slots, positions, length, fresh=True)[:2], keys, values]
+
         def attention_of_one(do: Operations) -> list[torch.Tensor]:
             copied, keys, values = qkv.clone(), caches[0].clone(), caches[1].clone()
             do.rotate(copied, keys, values, *of_one)
@@ -89,14 +95,19 @@ class FusedOps:
 
         def multiplied(rows: int) -> list[Callable[[Operations], list[torch.Tensor]]]:
             return [
-                lambda do: [do.multiply(x[:rows], matrix, residual=residual[:rows])],
+                lambda do: [do.multiply(x[:rows], matrix, residual=residual[:rows].clone())],
                 lambda do: [do.multiply(x[:rows], matrix, norm=norm)],
                 lambda do: [do.gate(x[:rows], matrix, norm)],
                 lambda do: [do.multiply(x[:rows], head)],
             ]
 
         counts = (ROWS // 2, ROWS, most)
-        return [attention, attention_of_one, *[trial for rows in counts for trial in multiplied(rows)]]
+        return [
+            attention,
+            attention_of_fresh,
+            attention_of_one,
+            *[trial for rows in counts for trial in multiplied(rows)],
+        ]
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """See PlainOps."""
@@ -128,7 +139,8 @@ class FusedOps:
         if len(x) <= ROWS:
             return self._narrow(x, matrix, residual, gated=False)
         weight = self._dense(matrix, x.dtype).T
-        return x @ weight if residual is None else torch.addmm(residual, x, weight)
+        # In place: torch would copy the residual first, for longer than a norm takes.
+        return x @ weight if residual is None else residual.addmm_(x, weight)
 
     def gate(self, x: torch.Tensor, matrix: Matrix, norm: torch.Tensor) -> torch.Tensor:
         """See PlainOps."""
@@ -163,6 +175,7 @@ class FusedOps:
         positions: torch.Tensor,
         reach: int,
         together: bool = False,
+        fresh: bool = False,
     ) -> torch.Tensor:
         """See PlainOps."""
         s, rows, parts = self.settings, len(qkv), -(-reach // PART)
@@ -171,16 +184,20 @@ class FusedOps:
         sums = torch.empty_like(tops)
         sharing = s.heads // s.key_value_heads
         group = max(1, 16 // sharing) if together and rows > 1 else 1
+        if fresh and group > 1:
+            raise ValueError("rows of one chat read each other's keys, which must be in the cache before")
         kernels.attend[(-(-rows // group), s.key_value_heads, parts)](
-            qkv, keys, values, slots, positions, found, tops, sums, keys.shape[2], s.head_size**-0.5,
-            s.window or _EVERYWHERE, rows, parts,
+            qkv, keys, values, self._cosine, self._sine, slots, positions, found, tops, sums, keys.shape[2],
+            s.head_size**-0.5, s.window or _EVERYWHERE, rows, parts,
             HEADS=s.heads, KEPT=s.key_value_heads, HEAD=s.head_size, TALL=max(16, _power(group * sharing)), PART_=PART,
-            GROUP=group, num_warps=4, **self._chain,
+            GROUP=group, FRESH=fresh, num_warps=4,
+            # As in `rotate`; and what a row gives must not depend on whether another kernel rotated it.
+            enable_fp_fusion=False, **self._chain,
         )  # fmt: skip
         y = torch.empty(rows, s.heads * s.head_size, dtype=qkv.dtype, device=qkv.device)
         kernels.join[(rows, s.heads)](
             found, tops, sums, positions, y, parts,
-            HEADS=s.heads, HEAD=s.head_size, TOGETHER=16, PART_=PART, num_warps=4, **self._chain,
+            HEADS=s.heads, HEAD=s.head_size, TOGETHER=_TOGETHER, PART_=PART, num_warps=4, **self._chain,
         )  # fmt: skip
         return y
 

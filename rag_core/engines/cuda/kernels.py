@@ -60,18 +60,42 @@ def rotate(
         tl.store(values + to + HEAD // 2, second, mask=is_value)
 
 
+@triton.jit
+def _turned(
+    qkv, row, head, whole, cosine, sine, position, real,
+    HEADS: tl.constexpr, KEPT: tl.constexpr, HEAD: tl.constexpr,
+):  # fmt: skip
+    """`whole` (heads, HEAD), the heads of a row of qkv, rotated and rounded as `rotate` does."""
+    half: tl.constexpr = HEAD // 2
+    width = tl.arange(0, HEAD)
+    other = tl.load(
+        qkv + row.to(tl.int64) * ((HEADS + 2 * KEPT) * HEAD) + head[:, None] * HEAD + ((width + half) % HEAD)[None, :],
+        mask=real[:, None],
+        other=0.0,
+    )
+    at = tl.maximum(tl.max(position, 0), 0) * half + width % half
+    by, across = tl.load(cosine + at).to(tl.float32)[None, :], tl.load(sine + at).to(tl.float32)[None, :]
+    kind = whole.dtype
+    straight = (whole.to(tl.float32) * by).to(kind).to(tl.float32)
+    crossed = (other.to(tl.float32) * across).to(kind).to(tl.float32)
+    return (straight + tl.where(width[None, :] < half, -crossed, crossed)).to(kind)
+
+
 @triton.jit(do_not_specialize=["rows", "parts"])
 def attend(
-    qkv, keys, values, slots, positions, found, tops, sums, length, factor,
+    qkv, keys, values, cosine, sine, slots, positions, found, tops, sums, length, factor,
     window, rows, parts,
     HEADS: tl.constexpr, KEPT: tl.constexpr, HEAD: tl.constexpr, TALL: tl.constexpr, PART_: tl.constexpr,
-    GROUP: tl.constexpr, CHAIN: tl.constexpr,
+    GROUP: tl.constexpr, FRESH: tl.constexpr, CHAIN: tl.constexpr,
 ):  # fmt: skip
     """Attention of GROUP rows to PART positions for the heads that share keys: unnormalised sums, tops and totals.
 
     `found` (rows, heads, parts, head), `tops` and `sums` (rows, heads, parts) are float32; parts behind a row's position
     mean nothing (flash decoding: Dao et al. 2023, crfm.stanford.edu/2023/10/12/flashdecoding.html). Rows of one group
     are of one chat, or idle behind those that are.
+
+    FRESH, where every row is a chat of its own and GROUP 1: does what `rotate` does as well. The program that reads the
+    part with the row's own position puts key and value into the cache, and no other needs them.
     """
     if CHAIN:
         wait()
@@ -90,10 +114,27 @@ def attend(
             mask=real[:, None],
             other=0.0,
         )
-        at = (slot.to(tl.int64) * KEPT + kept) * length * HEAD + place[:, None] * HEAD + width[None, :]
-        inside = place < length
+        start = (slot.to(tl.int64) * KEPT + kept) * length * HEAD
+        if FRESH:
+            own = tl.load(positions + tl.program_id(0))
+            if (own >= 0) & (own // PART_ == part):
+                key_head = HEADS + kept + tl.zeros((1,), tl.int32)
+                at_key = qkv + tl.program_id(0).to(tl.int64) * ((HEADS + 2 * KEPT) * HEAD) + key_head[:, None] * HEAD
+                new, yes = tl.load(at_key + width[None, :]), key_head >= 0
+                new = _turned(
+                    qkv, tl.program_id(0), key_head, new, cosine, sine, key_head * 0 + own, yes, HEADS, KEPT, HEAD
+                )
+                tl.store(keys + start + own * HEAD + width[None, :], new)
+                tl.store(values + start + own * HEAD + width[None, :], tl.load(at_key + KEPT * HEAD + width[None, :]))
+                # This program's warps read what one of them has written.
+                tl.debug_barrier()
+        at = start + place[:, None] * HEAD + width[None, :]
+        # An idle row's chat is behind the end of the cache.
+        inside = (place < length) & (tl.max(position, 0) >= 0)
         key = tl.load(keys + at, mask=inside[:, None], other=0.0)
         value = tl.load(values + at, mask=inside[:, None], other=0.0)
+        if FRESH:
+            asked = _turned(qkv, tl.program_id(0), head, asked, cosine, sine, position, real, HEADS, KEPT, HEAD)
         seen = (place[None, :] <= position[:, None]) & (place[None, :] > position[:, None] - window)
         score = tl.where(seen, tl.dot(asked, tl.trans(key)) * factor, -1e30)
         top = tl.max(score, 1)

@@ -46,6 +46,7 @@ class Operations(Protocol):
         positions: torch.Tensor,
         reach: int,
         together: bool = False,
+        fresh: bool = False,
     ) -> torch.Tensor: ...
 
 
@@ -80,6 +81,7 @@ class SlotModel:
         s = self.settings
 
         def attend(qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            self.operations.rotate(qkv, keys, values, slots, positions)
             queries = qkv.view(len(qkv), -1, s.head_size)[:, : s.heads]
             return read_prompt(queries[-asking:], keys[slot, :, :end], values[slot, :, :end], s.window)
 
@@ -87,23 +89,32 @@ class SlotModel:
         for number, layer in enumerate(self.weights.layers):
             # Of the last layer only the last token's outcome is wanted; of the others, their keys and values.
             asking = 1 if number == s.layers - 1 else len(ids)
-            x = self._layer(x, layer, number, slots, positions, attend)
+            x = self._layer(x, layer, number, attend)
         return self._logits(x)
 
     def step(
-        self, ids: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, reach: int, *, together: bool = False
+        self,
+        ids: torch.Tensor,
+        slots: torch.Tensor,
+        positions: torch.Tensor,
+        reach: int,
+        *,
+        together: bool = False,
+        apart: bool = False,
     ) -> torch.Tensor:
         """Read rows (T) of any chats, all below position `reach`; return the logits (T, vocabulary) after each.
 
-        `together`: the rows are all of one chat, idle ones last.
+        `together`: the rows are all of one chat, idle ones last. `apart`: each is of a chat of its own.
         """
 
         def attend(qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-            return self.operations.attend(qkv, keys, values, slots, positions, reach, together)
+            if not apart:
+                self.operations.rotate(qkv, keys, values, slots, positions)
+            return self.operations.attend(qkv, keys, values, slots, positions, reach, together, apart)
 
         x = functional.embedding(ids, self.weights.embedding)
         for number, layer in enumerate(self.weights.layers):
-            x = self._layer(x, layer, number, slots, positions, attend)
+            x = self._layer(x, layer, number, attend)
         return self._logits(x)
 
     def copy_start(self, source: int, target: int, count: int) -> None:
@@ -115,14 +126,11 @@ class SlotModel:
         x: torch.Tensor,
         layer: Layer,
         number: int,
-        slots: torch.Tensor,
-        positions: torch.Tensor,
         attend: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
     ) -> torch.Tensor:
         keys, values = self._cache[0, number], self._cache[1, number]
         do = self.operations
         qkv = do.multiply(x, layer.qkv, norm=layer.first_norm)
-        do.rotate(qkv, keys, values, slots, positions)
         found = attend(qkv, keys, values)
         x = do.multiply(found, layer.out, residual=x[-len(found) :])
         return do.multiply(do.gate(x, layer.gate_up, layer.second_norm), layer.down, residual=x)

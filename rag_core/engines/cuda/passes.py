@@ -212,7 +212,7 @@ class Passes:
     def _advance(self, width: int, reach: int) -> None:
         slots = self._rows[1, :width]
         positions = self._place[slots]
-        chosen = self.model.step(self._last[slots], slots, positions, reach).argmax(-1)
+        chosen = self.model.step(self._last[slots], slots, positions, reach, apart=True).argmax(-1)
         self._last[slots] = chosen
         self._place[slots] = torch.where(positions < 0, positions, positions + 1)
         self._chosen[:width] = chosen

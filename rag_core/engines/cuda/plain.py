@@ -45,11 +45,14 @@ class PlainOps:
         norm: torch.Tensor | None = None,
         residual: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return x (T, inputs), normalised first if there is a norm, times the matrix, plus the residual: (T, outputs)."""
+        """Return x (T, inputs), normalised first if there is a norm, times the matrix, plus the residual: (T, outputs).
+
+        What is in `residual` may be overwritten.
+        """
         if norm is not None:
             x = self.normalise(x, norm)
         weight = matrix.whole(x.dtype).T
-        return x @ weight if residual is None else torch.addmm(residual, x, weight)
+        return x @ weight if residual is None else residual.addmm_(x, weight)
 
     def gate(self, x: torch.Tensor, matrix: Matrix, norm: torch.Tensor) -> torch.Tensor:
         """Return silu(gate) * up of the normalised x, of a matrix with both: (T, outputs / 2)."""
@@ -88,11 +91,15 @@ class PlainOps:
         positions: torch.Tensor,
         reach: int,
         together: bool = False,
+        fresh: bool = False,
     ) -> torch.Tensor:
         """Return the attention of each row to its chat up to its position, all below `reach`: (T, heads * head).
 
         `together`: all rows are of one chat, idle ones last, so that its keys need to be read only once.
+        `fresh`: each row is a chat of its own, and `rotate` is still to be done for all.
         """
+        if fresh:
+            self.rotate(qkv, keys, values, slots, positions)
         s = self.settings
         queries = qkv.view(len(qkv), -1, s.head_size)[:, : s.heads].unsqueeze(2)
         places = torch.arange(reach, device=qkv.device).view(1, -1)
