@@ -89,7 +89,7 @@ def measure(sweep: bool) -> dict[str, dict[str, Any]]:
     chosen = fused.tile
     found: dict[str, dict[str, Any]] = {}
     for four_bit in (False, True):
-        operations = fused.FusedOps(settings, 1_024, torch.device("cuda"), torch.bfloat16, four_bit=four_bit)
+        operations = fused.FusedOps(settings, 1_024, torch.device("cuda"), torch.bfloat16)
         for name in SHAPES:
             if four_bit and name == "head":
                 continue

@@ -44,14 +44,14 @@ def test_kernels_compute_what_plain_torch_computes(folder: Path, four_bit: bool)
     settings = read_settings(folder)
     assert settings is not None
     with torch.inference_mode():
-        FusedOps(settings, 400, DEVICE, torch.bfloat16, four_bit=four_bit).try_out(four_bit)
+        FusedOps(settings, 400, DEVICE, torch.bfloat16).try_out(four_bit)
 
 
 @pytest.mark.parametrize("four_bit", [False, True])
 def test_a_row_s_numbers_do_not_depend_on_the_others(folder: Path, four_bit: bool) -> None:
     settings = read_settings(folder)
     assert settings is not None
-    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16, four_bit=four_bit)
+    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16)
     weights = torch.randn(512, 1_024, device=DEVICE, dtype=torch.bfloat16)
     matrix = pack(weights) if four_bit else Matrix(512, 1_024, dense=weights)
     x, norm = (torch.randn(*shape, device=DEVICE, dtype=torch.bfloat16) for shape in ((16, 1_024), (1_024,)))
@@ -94,7 +94,7 @@ def test_rows_of_one_chat_attend_as_rows_of_any(folder: Path) -> None:
 def test_kernels_that_begin_early_compute_the_same(folder: Path, four_bit: bool) -> None:
     settings = read_settings(folder)
     assert settings is not None
-    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16, four_bit=True)
+    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16)
     if not operations._chain["CHAIN"]:
         pytest.skip("this card begins no kernel before the one ahead has ended")
     weights = torch.randn(512, 512, device=DEVICE, dtype=torch.bfloat16) / 16

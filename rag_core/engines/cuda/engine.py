@@ -205,7 +205,7 @@ def _operations(
             if torch.cuda.get_device_capability(device) >= (8, 0):
                 from rag_core.engines.cuda.fused import FusedOps
 
-                operations = FusedOps(settings, length, device, dtype, four_bit=four_bit)
+                operations = FusedOps(settings, length, device, dtype)
                 operations.try_out(four_bit)
                 return operations
             log.warning("The kernels need a card of compute capability 8.0 or more; answers come slower without them")

@@ -136,25 +136,45 @@ def _of_numbers(
     return total, other
 
 
+@triton.jit
+def _ahead(weights, output, pitch, first, each, SPLIT: tl.constexpr, LINES: tl.constexpr):
+    """Fetch into the card's cache the first LINES lines of 128 bytes of each output's sections: they wait for no kernel.
+
+    `pitch` bytes lie between outputs, `each` between sections.
+    """
+    line = tl.arange(0, LINES) * 128
+    at = weights.to(tl.int64) + output[None, :, None].to(tl.int64) * pitch
+    at += first[:, None, None].to(tl.int64) * each + line[None, None, :]
+    tl.inline_asm_elementwise(
+        "{ prefetch.global.L2 [$1]; mov.u32 $0, 0; }", "=r,l", [at], dtype=tl.int32, is_pure=False, pack=1
+    )
+
+
 @triton.jit(do_not_specialize=["rows"])
 def multiply(
     x, weights, scales, residual, y, rows, outputs, inputs, spans,
     RESIDUAL: tl.constexpr, GATED: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr, CHAIN: tl.constexpr,
     WIDE: tl.constexpr, DEEP: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, TALL: tl.constexpr,
+    LINES: tl.constexpr,
 ):  # fmt: skip
     """y (rows, outputs) = x times weights (outputs, inputs) + residual; GATED: silu of the upper half times the lower.
 
     Under GATED, `outputs` counts those of the matrix and y has half of them. PACKED: see `pack` in `weights`. Each of SPLIT
     warps reads `spans / SPLIT` spans of 256 inputs (PACKED) or DEEP of them, STAGES - 1 of which are on their way.
     """
-    if CHAIN:
-        tl.extra.cuda.gdc_wait()
     made = outputs // 2 if GATED else outputs
     place = tl.program_id(0) * WIDE + tl.arange(0, WIDE)
     # Programs past the end read the last output again and do not store it.
     output = tl.minimum(place, made - 1)
     each = tl.cdiv(spans, SPLIT)
     first = tl.arange(0, SPLIT) * each
+    if CHAIN:
+        if LINES > 0:
+            pitch, span = (spans * 128, 128) if PACKED else (inputs * 2, DEEP * 2)
+            _ahead(weights, output, pitch, first, span, SPLIT, LINES)
+            if GATED:
+                _ahead(weights, output + made, pitch, first, span, SPLIT, LINES)
+        tl.extra.cuda.gdc_wait()
     row = tl.arange(0, TALL)
     real, at_row = row < rows, x + row * inputs
     if PACKED:
