@@ -26,6 +26,8 @@ READING = ROOT / "bench" / "data" / "reading.jsonl"
 FINANCE = ROOT / "bench" / "data" / "finance_reading.jsonl"
 # Excerpts of reports and what analysts would type, by a hand of its own; those of an odd number (e-01, e-03) are held out.
 ANALYSTS = ROOT / "bench" / "data" / "analyst_reading.jsonl"
+# Excerpts of reports (ids with f) and paragraphs of general knowledge (p) by a third hand: nothing was ever fitted to them.
+HELD_OUT = ROOT / "bench" / "data" / "held_out_reading.jsonl"
 SAMPLES = ROOT / "sample_files"
 OTHER_DOCUMENT, WRONG_YEAR, LEFT_OUT = "other document", "wrong year", "left out"
 # Of the answerable questions, the share that is also put to another document, and at most to a wrong year.
@@ -70,6 +72,7 @@ def read_sets(data: Path | None, names: Sequence[str], seed: int) -> list[Questi
         makers["reading"] = lambda: _reading(reading)
     makers["finance"] = lambda: _reading(FINANCE, "finance")
     makers["analysts"] = lambda: _reading(ANALYSTS, "analysts")
+    makers["held-out"] = lambda: _reading(HELD_OUT, "held-out")
     makers["samples"] = lambda: _samples(seed)
     unknown = [name for name in names if name not in makers]
     if unknown:
