@@ -62,6 +62,13 @@ def answer(made: CudaEngine, prompt: Sequence[int], tokens: int) -> tuple[list[i
     return found, times
 
 
+def rested(made: CudaEngine, prompt: Sequence[int], tokens: int) -> tuple[list[int], list[float]]:
+    """Return `answer` after a second without work: prompts of one person do not come back to back, for which the card's
+    clocks fall by a tenth."""
+    time.sleep(1.0)
+    return answer(made, prompt, tokens)
+
+
 def rate(times: Sequence[float]) -> float:
     """Return tokens per second after the first."""
     return (len(times) - 1) / (times[-1] - times[0])
@@ -95,11 +102,11 @@ def one_user(folder: Path, card: dict[str, float], plain: bool) -> Figures:
     made = engine(folder)
     answer(made, prompts[0], 1)
     answer(made, prompts[1], ANSWER)
-    runs = [answer(made, prompt, ANSWER) for prompt in prompts[1:]]
+    runs = [rested(made, prompt, ANSWER) for prompt in prompts[1:]]
     turns = []
     for number, (prompt, (found, _)) in enumerate(zip(prompts[1:], runs, strict=True)):
         more = random_prompts(4, 45 + number)[0]
-        turns.append(answer(made, [*prompt, *found, *more], 2)[1][0])
+        turns.append(rested(made, [*prompt, *found, *more], 2)[1][0])
     size = weight_bytes(made)
     flops = 2 * size / 2 * PROMPT
     # The first run found its start cached: its prompt was asked before.
@@ -261,7 +268,6 @@ def weight_bytes(made: CudaEngine) -> int:
 def release(made: CudaEngine) -> None:
     """Give the memory of an engine back."""
     made.prepared()
-    time.sleep(0.1)  # its thread may look for work once more
     made.__dict__.clear()
     gc.collect()
     torch.cuda.empty_cache()
