@@ -164,11 +164,14 @@ def _pool(x: Any, start: int, end: int, first_only: bool, out: Any) -> None:
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _read(x: Any, ids: Any, words: Any, places: Any, norm: Any, epsilon: Any) -> None:
-    """x = the normalised sum of each token's vector and its place's."""
+def _read(x: Any, ids: Any, words: Any, places: Any, second: Any, begin: int, norm: Any, epsilon: Any) -> None:
+    """x = the normalised sum of each token's vector and its place's, and of `second` from the token `begin` on."""
     for row in range(len(ids)):
         for k in range(x.shape[1]):
             x[row, k] = words[ids[row], k] + places[row, k]
+        if row >= begin:
+            for k in range(x.shape[1]):
+                x[row, k] += second[k]
         _normalise(x[row], norm[0], norm[1], epsilon)
 
 
@@ -191,11 +194,14 @@ def _feed(
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
 def encode_pieces(
-    taken: int, done: int, pieces: Any, starts: Any, ids: Any, words: Any, places: Any, first_norm: Any, qkv: Any,
-    back: Any, up: Any, down: Any, norms: Any, heads: int, epsilon: Any, first_only: bool, rows: int, longest: int,
-    out: Any,
+    taken: int, done: int, pieces: Any, starts: Any, ids: Any, seconds: Any, words: Any, places: Any, second: Any,
+    first_norm: Any, qkv: Any, back: Any, up: Any, down: Any, norms: Any, heads: int, epsilon: Any, first_only: bool,
+    rows: int, longest: int, out: Any, states: Any,
 ) -> None:  # fmt: skip
     """Take pieces from a shared counter until none is left, and write the unit vector of each text to out[text].
+
+    Where `states` has rows, the last layer's states are written to states[token] instead. `second` is added to the
+    tokens of text t from its seconds[t]th on: they are of segment 1.
 
     Piece p is of texts [pieces[p], pieces[p + 1]), text t of tokens ids[starts[t] : starts[t + 1]]. `taken` and `done`
     are addresses of counters, zero at first. `rows` is the most tokens of a piece, `longest` of a text. `qkv`, `back`,
@@ -222,7 +228,10 @@ def encode_pieces(
         texts, base = range(pieces[piece], pieces[piece + 1]), starts[pieces[piece]]
         count = starts[pieces[piece + 1]] - base
         for text in texts:
-            _read(x[starts[text] - base :], ids[starts[text] : starts[text + 1]], words, places, first_norm, epsilon)
+            _read(
+                x[starts[text] - base :], ids[starts[text] : starts[text + 1]], words, places, second, seconds[text],
+                first_norm, epsilon,
+            )  # fmt: skip
         for layer in range(layers):
             _round(x, count, narrow, narrow_scales)
             _tiles(0, 3 * width // 32, qkv[0][layer], qkv[1][layer], qkv[2][layer], narrow, narrow_scales, count, joint)
@@ -238,6 +247,9 @@ def encode_pieces(
             _feed(narrow, narrow_scales, up[0][layer], up[1][layer], up[2][layer], count, part, broad, broad_scales)
             _tiles(0, width // 32, down[0][layer], down[1][layer], down[2][layer], broad, broad_scales, count, mixed)
             _add_normalised(x, mixed, count, norms[layer, 2], norms[layer, 3], epsilon)
-        for text in texts:
-            _pool(x, starts[text] - base, starts[text + 1] - base, first_only, out[text])
+        if len(states):
+            states[base : base + count] = x[:count]
+        else:
+            for text in texts:
+                _pool(x, starts[text] - base, starts[text + 1] - base, first_only, out[text])
         take(done, 1)
