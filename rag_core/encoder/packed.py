@@ -7,21 +7,28 @@ a text without words, at a sixth of the processor time.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from rag_core.encoder.bert import BertSettings, layer_names, too_long
 from rag_core.encoder.shapes import GROUP, TILE
-from rag_core.engines.jit import ENCODING, load_kernels
+from rag_core.engines.jit import ENCODING, compiled_before, load_kernels
 from rag_core.engines.memory import thread_count
 from rag_core.engines.team import team_of
+from rag_core.records import Progress, ProgressCallback
 
-__all__ = ["PackedEncoder", "multiplies_bytes"]
+if TYPE_CHECKING:
+    import torch
 
+__all__ = ["PackedEncoder", "multiplies_bytes", "packed_encoder"]
+
+log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
 # Weights int8 [layer, output / 32, input / 4, 32, 4], their factors (see `rag_core.encoder.dots.tile`), and the bias.
 Matrix = tuple[npt.NDArray[np.int8], Floats, Floats]
@@ -38,6 +45,37 @@ def multiplies_bytes() -> bool:
         return bool(binding.get_host_cpu_features().get("avx512vnni", False))
     except (ImportError, RuntimeError):
         return False
+
+
+def packed_encoder(
+    folder: Path,
+    settings: BertSettings,
+    cache: Path,
+    changes: Mapping[str, torch.Tensor],
+    on_progress: ProgressCallback | None = None,
+) -> PackedEncoder | None:
+    """Return the encoder in `folder` with `changes` added; None where processor, compiler or model are not made for it.
+
+    Kernels are compiled, or loaded from where an earlier start kept them under `cache`.
+    """
+    if not multiplies_bytes():
+        return None
+    from safetensors.numpy import load_file
+
+    if on_progress and not compiled_before(cache, ENCODING):
+        on_progress(Progress("converting", detail="kernels for this processor, once"))
+    try:
+        weights = load_file(folder / "model.safetensors")
+        plain = {name.removeprefix("bert."): value.astype(np.float32, copy=False) for name, value in weights.items()}
+        for name, change in changes.items():
+            plain[name] = plain[name] + change.numpy()
+        return PackedEncoder(plain, settings, cache)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Shapes that do not divide, numbers of a kind that numpy lacks, no place for what is compiled: torch serves all.
+        log.info("%s is computed without products of bytes: %s", folder.name, error)
+        return None
 
 
 class PackedEncoder:

@@ -19,7 +19,7 @@ from rag_core.config import RagConfig
 from rag_core.errors import ModelError, ModelLoadError, OutOfMemoryError
 from rag_core.records import Hit
 
-__all__ = ["LocalReranker", "Reranker", "create_reranker", "reranked"]
+__all__ = ["LocalReranker", "Reranker", "create_reranker", "in_order", "reranked"]
 
 _BATCH = 16
 
@@ -45,6 +45,11 @@ def reranked(question: str, hits: Sequence[Hit], reranker: Reranker) -> list[Hit
     if len(scores) != len(hits) or not all(math.isfinite(score) for score in scores):
         raise ModelError("The reranker gave no usable scores; name another one in RAG_RERANKER, or none")
     order = sorted(range(len(hits)), key=lambda place: (-scores[place], place))
+    return in_order(hits, order)
+
+
+def in_order(hits: Sequence[Hit], order: Sequence[int]) -> list[Hit]:
+    """Return the hits at the places of `order`; their scores stay where they are."""
     return [replace(hits[place], score=hit.score) for place, hit in zip(order, hits, strict=True)]
 
 

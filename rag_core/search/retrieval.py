@@ -7,7 +7,7 @@ in other words, and meaning has to decide. So the cosine's weight falls with the
 Normalising each list by its own best, or fusing ranks, gives up just that: how good the best is.
 
 Sentences that only say how to answer are left out of the question first. In a report, what it wants is also spelt out
-as financial statements name it before it is embedded.
+as financial statements name it before it is embedded. The first passages are then read (`rag_core.search.rereading`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rag_core.indexing.vectors import WindowKey
 from rag_core.records import Chunk, Hit, Window
 from rag_core.search.asking import asked_part
 from rag_core.search.reranking import Reranker, reranked
+from rag_core.search.rereading import Rereader
 from rag_core.words.lexical import ChunkKey, LexicalMatch
 from rag_core.words.vocabulary import spelt_out
 from rag_core.words.wording import names_period
@@ -113,12 +114,18 @@ class Retriever:
     """Searches an index. Holds nothing of its own, so it is cheap to make and may be used by any thread."""
 
     def __init__(
-        self, index: DocumentIndex, embedder: Embedder, config: RagConfig, reranker: Reranker | None = None
+        self,
+        index: DocumentIndex,
+        embedder: Embedder,
+        config: RagConfig,
+        reranker: Reranker | None = None,
+        rereader: Rereader | None = None,
     ) -> None:
         self._index = index
         self._embedder = embedder
         self._config = config.retrieval
         self._reranker = reranker
+        self._rereader = rereader
 
     def search(self, query: str, k: int | None = None, document_ids: Sequence[str] | None = None) -> list[Hit]:
         """Return the `k` best passages (`config.retrieval.k` when None), best first; fewer where there are fewer.
@@ -151,7 +158,11 @@ class Retriever:
         # Ties are broken by the cosine, then by the order in the documents, so that a search repeats itself exactly.
         scored.sort(key=lambda pair: (-pair[0], -pair[1].cosine, pair[1].record.sequence, pair[1].chunk.number))
         hits = [item.hit(score) for score, item in scored[: max(k, self._config.rerank_candidates)]]
-        return (reranked(query, hits, self._reranker) if self._reranker else hits)[:k]
+        if self._reranker:
+            hits = reranked(query, hits, self._reranker)
+        elif self._rereader:
+            hits = self._rereader.ordered(asked, hits, self._config.reread)
+        return hits[:k]
 
     def _candidates(
         self, query: str, wording: str, count: int, document_ids: Sequence[str] | None, records: dict[str, Record]
