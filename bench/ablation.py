@@ -36,7 +36,9 @@ def _identity(question: str) -> str:
 
 def _mixed(weight: float) -> Callable[..., float]:
     """Return a relevance with one weight of the cosine for every question."""
-    return lambda cosine, coverage, best, **_: 1 / (1 + math.exp(-4 * (weight * cosine + (1 - weight) * coverage)))
+    return lambda cosine, coverage, best, **_: (
+        1 / (1 + math.exp(-8 * (weight * cosine + (1 - weight) * coverage - 0.37)))
+    )
 
 
 def _common_names() -> tuple[dict[tuple[str, ...], str], frozenset[str], int]:
@@ -72,6 +74,7 @@ ROWS: dict[str, Change] = {
     "asking words count in full": {"rag_core.words.lexical._ASKING": 1.0},
     "periods weighed as all else": {"rag_core.search.retrieval._PERIOD_SHARE": 1.0},
     "spelt out weighed as all else": {"rag_core.search.retrieval._SPELT_WEIGHT": 0.0},
+    "first passages not read": {"rag_core.search.rereading._WEIGHT": 0.0},
     "best window alone": {"rag_core.search.retrieval._WHOLE": 0.0},
     "words alone, no cosine": {"rag_core.search.retrieval.relevance": _mixed(0.0)},
     "cosine alone, no words": {"rag_core.search.retrieval.relevance": _mixed(1.0)},
@@ -108,11 +111,12 @@ def _place(hits: Sequence[Any], one_a_page: bool) -> list[Any]:
 
 
 def _remember(rag: Any) -> None:
-    """Have a pipeline keep what its rows have in common: vectors of questions and windows, and what is near to which."""
-    encode, nearest, vectors = rag.embedder.encode, rag.index.nearest, rag.index.vectors
+    """Have a pipeline keep what its rows have in common: vectors of questions and windows, what is near, what was read."""
+    encode, nearest, vectors, read = rag.embedder.encode, rag.index.nearest, rag.index.vectors, rag._reader.read
     encoded: dict[str, Any] = {}
     near: dict[Any, Any] = {}
     held: dict[Any, Any] = {}
+    spans: dict[tuple[str, str], Any] = {}
 
     def encode_once(texts: Sequence[str]) -> Any:
         (text,) = texts
@@ -131,7 +135,13 @@ def _remember(rag: Any) -> None:
         held.update(vectors(missing) if missing else {})
         return {key: held[key] for key in keys if key in held}
 
+    def read_once(question: str, texts: Sequence[str]) -> Any:
+        missing = [text for text in dict.fromkeys(texts) if (question, text) not in spans]
+        spans.update(zip(((question, text) for text in missing), read(question, missing), strict=True))
+        return [spans[question, text] for text in texts]
+
     rag.embedder.encode, rag.index.nearest, rag.index.vectors = encode_once, nearest_once, vectors_once
+    rag._reader.read = read_once
 
 
 def _reword(*pipelines: Any) -> None:
