@@ -75,6 +75,7 @@ ROWS: dict[str, Change] = {
     "periods weighed as all else": {"rag_core.search.retrieval._PERIOD_SHARE": 1.0},
     "spelt out weighed as all else": {"rag_core.search.retrieval._SPELT_WEIGHT": 0.0},
     "first passages not read": {"rag_core.search.rereading._WEIGHT": 0.0},
+    "read whatever the words": {"rag_core.search.retrieval._OWN_WORDS": 9.0},
     "best window alone": {"rag_core.search.retrieval._WHOLE": 0.0},
     "words alone, no cosine": {"rag_core.search.retrieval.relevance": _mixed(0.0)},
     "cosine alone, no words": {"rag_core.search.retrieval.relevance": _mixed(1.0)},
