@@ -164,6 +164,29 @@ def opened(folder: Path, found: BertSettings) -> PackedEncoder:
     return PackedEncoder({name.removeprefix("bert."): value for name, value in weights.items()}, found, CACHE)
 
 
+def test_states_of_pairs_are_those_of_the_plain_encoder(folder: Path) -> None:
+    found = read_settings(folder)
+    assert found is not None
+    packed, plain = opened(folder, found), BertEncoder(folder, found, "cpu", reduced=False)
+    draw = np.random.default_rng(5)
+    lengths = [(3, 1), (20, 7), (130, 12), (384, 30), (64, 64)]
+    pairs = [(draw.integers(1_000, 30_000, length).tolist(), second) for length, second in lengths]
+    for mine, theirs in zip(packed.states(pairs), plain.states(pairs), strict=True):
+        expected = theirs.numpy()
+        assert mine.shape == expected.shape
+        assert mine.dtype == np.float32
+        cosines = (mine * expected).sum(axis=1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(expected, axis=1)
+        assert cosines.mean() > 0.999
+        assert cosines.min() > 0.99
+    # Where the second segment starts tells, and what stands beside a pair does not.
+    (ids, second), (alone,) = pairs[1], packed.states(pairs[1:2])
+    np.testing.assert_allclose(packed.states(pairs)[1], alone, atol=1e-5)
+    assert np.abs(packed.states([(ids, second + 5)])[0] - alone).max() > 0.01
+    assert packed.states([]) == []
+    with pytest.raises(ValueError, match="more than 512 tokens"):
+        packed.states([([101] * 513, 4)])
+
+
 def test_what_it_cannot_read_is_refused(folder: Path) -> None:
     found = read_settings(folder)
     assert found is not None
