@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
@@ -18,10 +22,7 @@ from train.reader.pairs import Pair, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, load_paragraphs
 from train.terminal import command_parser, note, run, write
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-__all__ = ["Recipe", "main", "train_reader"]
+__all__ = ["Recipe", "epoch_batches", "main", "train_reader"]
 
 _DESCRIPTION = """Train the reading model: MiniLM on the paragraphs of train/reader, on invented reports, and on gaps.
 
@@ -73,15 +74,11 @@ def main(arguments: Sequence[str]) -> int:
 def train_reader(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path | None = None) -> Any:
     """Return the trained network. `folder` holds another encoder of the BERT family than the embedded one."""
     import torch
-    from tokenizers import Tokenizer
 
     folder = folder or base_encoder()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    epochs = [_epoch(paragraphs, recipe, number, tokenizer) for number in range(recipe.epochs)]
+    epochs = epoch_batches(paragraphs, recipe, folder, (os.cpu_count() or 2) // 2)
     network = build_network(folder, device).train()
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
@@ -135,8 +132,24 @@ def save_network(network: Any, path: Path, folder: Path | None = None) -> None:
     save_reader(kept, base, path)
 
 
-def _epoch(paragraphs: Sequence[Paragraph], recipe: Recipe, number: int, tokenizer: Tokenizer) -> list[list[Pair]]:
+def epoch_batches(
+    paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, workers: int = 1
+) -> list[list[list[Pair]]]:
+    """Return the batches of every epoch. An epoch takes some 20 s to encode, so several processes do it."""
+    work = partial(_epoch, paragraphs, recipe, folder)
+    if workers < 2:
+        return list(map(work, range(recipe.epochs)))
+    with ProcessPoolExecutor(min(workers, recipe.epochs), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(work, range(recipe.epochs)))
+
+
+def _epoch(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, number: int) -> list[list[Pair]]:
     """Return the batches of an epoch: rows of like length together, in an order of their own."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     chance = random.Random(1_000 * recipe.seed + number)  # noqa: S311
     examples: list[ReadingExample] = compose(paragraphs, chance) + report_examples(recipe.reports, chance)
     gaps = cloze_examples(paragraphs, chance)
