@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +265,27 @@ def test_a_failure_in_a_helping_thread_is_told(folder: Path, monkeypatch: pytest
     monkeypatch.setattr(packed, "_kernels", NoMemory)
     with pytest.raises(MemoryError, match="scratch"):
         packed.encode([[101, 102]] * 300)
+
+
+def test_a_helper_that_comes_when_all_is_done_counts_nothing_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(folder)
+    assert settings is not None
+    encoder = opened(folder, settings)
+    late: list[Callable[[int], None]] = []
+
+    class Busy:
+        """A team whose helper is kept from its work until the call has returned."""
+
+        def run(self, job: Callable[[int], None]) -> None:
+            job(0)
+            late.append(job)
+
+    monkeypatch.setattr("rag_core.encoder.packed.team_of", lambda *_: Busy())
+    ids = [[101, 2054, 2003, 102]] * 40
+    encoder.encode(ids)
+    gc.collect()
+    # Memory of the same size that was freed by the call is given out again.
+    others = [np.zeros(2, dtype=np.int64) for _ in range(2_000)]
+    for job in late:
+        job(1)
+    assert not any(other.any() for other in others)

@@ -167,6 +167,10 @@ class PackedEncoder:
         settings, failed = self.settings, []
 
         def work(_: int) -> None:
+            # A helper may come when all is done and this call has returned. Named here, the counters are still in memory
+            # then: in their place would lie others', which it would count up.
+            if counters[0] >= count:
+                return
             try:
                 self._kernels.encode_pieces(
                     taken, done, pieces, starts, flat, seconds, self._words, self._places, self._second,

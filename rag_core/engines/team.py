@@ -15,8 +15,8 @@ Job = Callable[[int], None]
 class Team:
     """The calling thread and `size - 1` helpers. A job is called once by each, with the thread's number from 0.
 
-    Jobs share their work through counters, so a helper that comes late finds nothing to do and does no harm; `run`
-    returns when the caller's own part has returned.
+    Jobs share their work through counters, so a helper that comes late finds nothing to do and does no harm, as long as
+    the job itself holds the counters; `run` returns when the caller's own part has returned.
     """
 
     def __init__(self, size: int, work: str = "decoding") -> None:
