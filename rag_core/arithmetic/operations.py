@@ -67,6 +67,9 @@ def _calculate(operation: str, numbers: Sequence[Number], falling: bool, ordered
     if operation in ("sum", "average"):
         return _total(operation, numbers, texts, places, percent)
     first, second = numbers[0].value, numbers[1].value
+    if operation == "difference" and len(numbers) > 2:
+        rest = sum((number.value for number in numbers[1:]), Decimal(0))
+        return Result(first - rest, places, f" {_MINUS} ".join(texts), percent, percent, places)
     if operation in ("change", "difference"):
         if operation == "difference" and not ordered and first < second:
             falling = True

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from rag_core.arithmetic.figures import find_figures
 from rag_core.arithmetic.listing import list_readings
+from rag_core.arithmetic.pairing import completed, part_of
 from rag_core.arithmetic.phrases import (
     AND,
     AND_RANGE,
@@ -47,6 +48,7 @@ from rag_core.arithmetic.phrases import (
     SUM,
     VERB,
 )
+from rag_core.arithmetic.rephrasing import rephrased
 from rag_core.arithmetic.wording import folded, words
 from rag_core.language.periods import Period, find_periods, without_periods
 from rag_core.records import Operation
@@ -91,6 +93,7 @@ def read_question(question: str) -> Asked | None:
     text = folded(question)
     if not text or len(text) > _LONGEST or NOT_FIGURES.search(text):
         return None
+    text = rephrased(text)
     for reader in (_count, _extreme, _share, _percent_change, _ratio, _change, _difference, _average, _sum):
         asked = reader(text)
         if asked is not None:
@@ -186,7 +189,7 @@ def _shares(text: str, kind: str, pairs: list[tuple[str, str]]) -> Asked | None:
     options = [
         option
         for part, whole in pairs
-        for option in ((part, whole), *((*parts, whole) for parts in list_readings(part)))
+        for option in (*part_of(part, whole), *((*parts, whole) for parts in list_readings(part)))
     ]
     return _asked("ratio" if kind in RATIO_KINDS else "percentage of", text, options)
 
@@ -241,19 +244,20 @@ def _change(text: str) -> Asked | None:
 
 def _difference(text: str) -> Asked | None:
     if match := EXCESS.search(text):
-        if match["first"]:
-            return _asked("difference", text, [(match["first"], match["second"])], kind="signed")
+        if first := match["first"]:
+            several = [(first, *parts) for parts in list_readings(match["second"])]
+            return _asked("difference", text, [*completed(first, match["second"]), *several], kind="signed")
         rest = match["rest"]
-        pairs = [
-            (rest[: cut.start()], rest[cut.end() :]) for cut in re.finditer(r"\b(?:than|compared (?:to|with))\b", rest)
-        ]
+        cuts = re.finditer(r"\b(?:than|compared (?:to|with))\b", rest)
+        pairs = [pair for cut in cuts for pair in completed(rest[: cut.start()], rest[cut.end() :])]
         return _asked("difference", text, [*pairs, (rest.replace(" than ", " "),)])
     match = DIFFERENCE.search(text)
     if match is None:
         return None
     rest = _without(text, match)
-    pairs = [(rest[: cut.start()], rest[cut.end() :]) for cut in AND.finditer(rest)]
-    return _asked("difference", text, [(rest,), *pairs, *list_readings(rest)])
+    pairs = [pair for cut in AND.finditer(rest) for pair in completed(rest[: cut.start()], rest[cut.end() :])]
+    lists = [parts for parts in list_readings(rest) if len(parts) == 2]
+    return _asked("difference", text, [(rest,), *pairs, *lists])
 
 
 def _average(text: str) -> Asked | None:

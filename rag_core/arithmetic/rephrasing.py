@@ -1,0 +1,78 @@
+"""Questions as analysts type them, put into the words that `questions` reads: "X less Y", "how far below Y was X".
+
+Only what keeps its meaning is put otherwise; text is in small letters with plain quotes, see `wording.folded`.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["rephrased"]
+
+_PERCENT = r"(?:per ?cent|percentage(?: terms)?|pct|%)"
+_ASKS = r"(?:by )?(?:how much|how far|what amount|how many (?:\w+ )?points|(?:what|how many) per ?cent(?:age)?)"
+_DID = r"(?:did|does|do|has|have|had)"
+_UP = (
+    r"(?:go|went|gone|come|came|move|moved) up|climb(?:ed)?|gain(?:ed)?|expand(?:ed)?|widen(?:ed)?|edge(?:d)? up|pick(?:ed)? up|"
+    r"step(?:ped)? up|be (?:raised|lifted|increased)|lengthen(?:ed)?|appreciate(?:d)?|swell(?:ed)?|jump(?:ed)?"
+)
+_DOWN = (
+    r"(?:go|went|gone|come|came|move|moved) down|slip(?:ped)?|shrink|shrank|narrow(?:ed)?|contract(?:ed)?|weaken(?:ed)?|slid(?:e)?|"
+    r"sink|sank|dip(?:ped)?|ease(?:d)?|step(?:ped)? down|be (?:cut|lowered|reduced)|shorten(?:ed)?|tighten(?:ed)?|plunge(?:d)?|"
+    r"depreciate(?:d)?"
+)
+# What neither rises nor falls by its name: the size of the change is asked for.
+_EITHER = r"improve(?:d)?|worsen(?:ed)?|deteriorate(?:d)?|shift(?:ed)?|move(?:d)?"
+_SHORT = r"fall short of|fell short of|miss(?:ed)?|lag(?:ged)?(?: behind)?|trail(?:ed)?|undershoot|undershot|stay(?:ed)? below"
+_OVER = r"exceed(?:ed)?|beat|surpass(?:ed)?|outstrip(?:ped)?|overshoot|overshot|top(?:ped)?|outweigh(?:ed)?"
+
+_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), put)
+    for pattern, put in (
+        (r"\bby what amount\b|\bhow far(?= did| has| have| had)", "by how much"),
+        (r"\bhow many points\b", "how many percentage points"),
+        (r"\bhow much,? in (?:per ?cent|percentage terms|%),? (did|has|have)\b", r"by what percent \1"),
+        (rf"^\W*(?:by )?how much (did|has|have) (?P<rest>.*\S),? (?:in|as a) {_PERCENT}\W*$", r"by what percent \1 \g<rest>"),
+        # How one figure stands to another.
+        (
+            r"\bhow (?:far|much) (?:below|under|short of|behind) (?P<second>.+?) (?P<be>was|were|is|are|did|has) (?P<first>.+)",
+            r"how much lower \g<be> \g<first> than \g<second>",
+        ),
+        (
+            r"\bhow (?:far|much) (?:above|over|ahead of|beyond) (?P<second>.+?) (?P<be>was|were|is|are|did|has) (?P<first>.+)",
+            r"how much higher \g<be> \g<first> than \g<second>",
+        ),
+        (rf"\b{_ASKS} {_DID} (?P<first>.+?) (?:{_SHORT}) (?P<second>.+)", r"how much lower was \g<first> than \g<second>"),
+        (rf"\b{_ASKS} {_DID} (?P<first>.+?) (?:{_OVER}) (?P<second>.+)", r"how much higher was \g<first> than \g<second>"),
+        # Up, down, or either.
+        (rf"(?P<ask>\b(?:{_ASKS}) (?:{_DID}|was|were) .+?)\b(?:{_UP})\b", r"\g<ask>increase"),
+        (rf"(?P<ask>\b(?:{_ASKS}) (?:{_DID}|was|were) .+?)\b(?:{_DOWN})\b", r"\g<ask>decrease"),
+        (rf"\b(?:{_ASKS}) {_DID} (?P<rest>.+?)\b(?:{_EITHER})\b(?: by\b)?", r"difference in \g<rest>"),
+        (r"\bby how much (?:was|were) (?P<rest>.+?)\b(?:raised|lifted|increased)\b", r"by how much did \g<rest>increase"),
+        (r"\bby how much (?:was|were) (?P<rest>.+?)\b(?:cut|lowered|reduced)\b", r"by how much did \g<rest>decrease"),
+        (rf"\b{_PERCENT} cut\b", "percentage decrease"),
+        # Shares, times, sums.
+        (
+            rf"\bhow much of (?P<whole>.+?) (?P<be>was|were|is|are|came|went) (?P<part>.+?),? (?:in|as a) {_PERCENT}\W*$",
+            r"what percentage of \g<whole> \g<be> \g<part>",
+        ),
+        (rf"\b(?:what|which) (?:proportion|fraction|portion|part) (?P<rest>of .+?),? (?:in|as a) {_PERCENT}\W*$", r"what share \g<rest>"),
+        (
+            r"\bhow many times (?:over )?(?:did|does|do|was|were|is|are) (?P<first>.+?) cover(?:ed)?(?: by)? (?P<second>.+)",
+            r"ratio of \g<first> to \g<second>",
+        ),
+        (r"\b(?:add(?:ed)? up|came|come|amount(?:ed)?) to in (?:all|total)\b|\badd(?:ed)? up to\b|\bin all\b|\baltogether\b", "together"),
+    )
+)
+_TAKEN_OFF = re.compile(r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of)\s(?!than\b)(?P<second>.+)")
+_COMPARES = re.compile(r"\b(?:how (?:much|many|far)|more or|no|not|nothing|difference|ratio)\b")
+
+
+def rephrased(text: str) -> str:
+    """Return `text` in the words of the question patterns; as it is where nothing fits."""
+    for pattern, put in _REWRITES:
+        text = pattern.sub(put, text, count=1)
+    taken = _TAKEN_OFF.search(text)
+    if taken and not _COMPARES.search(taken["first"]):
+        return f"excess of {taken['first']} over {taken['second']}"
+    return text
