@@ -7,9 +7,9 @@ or the question could mean two things.
 from __future__ import annotations
 
 FERRIES = """Tidewater Crossings plc – Operating review
-Revenue rose from £41.6m to £44.9m in the year to March 2022. Fuel took 23.4% of revenue (2021: 18.9%), and the crew cost
-£12.7m (2021: £11.9m). The fleet stood at nine vessels. Of the £18.0m facility agreed with Barrow Bank, £6.5m was drawn at
-the year end. On-time departures were 91.2%, against 94.0% in the year before. Capital expenditure of £7.4m included £5.1m
+Revenue rose from £41.6m to £44.9m in the year to March 2022. Fuel took 23.4% of revenue (2021: 18.9%), and the crew cost \
+£12.7m (2021: £11.9m). The fleet stood at nine vessels. Of the £18.0m facility agreed with Barrow Bank, £6.5m was drawn at \
+the year end. On-time departures were 91.2%, against 94.0% in the year before. Capital expenditure of £7.4m included £5.1m \
 for the new berth at Saltholme.
 """
 
@@ -76,16 +76,16 @@ Distribution | EUR 1.10 million
 """
 
 PENSION = """Note 19 – Retirement benefits
-The defined benefit obligation was CHF 88.1 million at the end of 2018 (2017: CHF 91.4 million), the fair value of plan
-assets CHF 79.6 million (2017: CHF 78.2 million). The discount rate was lifted to 1.05% (2017: 0.80%). Service cost of
-CHF 3.3 million and net interest of CHF 0.4 million were charged to the income statement. The plans have 1,420 members,
+The defined benefit obligation was CHF 88.1 million at the end of 2018 (2017: CHF 91.4 million), the fair value of plan \
+assets CHF 79.6 million (2017: CHF 78.2 million). The discount rate was lifted to 1.05% (2017: 0.80%). Service cost of \
+CHF 3.3 million and net interest of CHF 0.4 million were charged to the income statement. The plans have 1,420 members, \
 of whom 515 draw a pension. The Group expects to pay contributions of CHF 4.0 million in 2019.
 """
 
 ORDERS = """Halvard Crane Works: order book
-Orders received came to NOK 2,310 million, compared with NOK 2,780 million in 2015; the budget had been NOK 2,600 million.
-Services grew by NOK 45 million to NOK 615 million. The order backlog fell 12% to NOK 3,950 million, of which NOK 1,480
-million is due for delivery in 2017. The gross margin narrowed to 21.6% from 24.1%. Overheads were NOK 402 million, NOK 28
+Orders received came to NOK 2,310 million, compared with NOK 2,780 million in 2015; the budget had been NOK 2,600 million. \
+Services grew by NOK 45 million to NOK 615 million. The order backlog fell 12% to NOK 3,950 million, of which NOK 1,480 \
+million is due for delivery in 2017. The gross margin narrowed to 21.6% from 24.1%. Overheads were NOK 402 million, NOK 28 \
 million below those of 2015.
 """
 

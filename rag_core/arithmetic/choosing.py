@@ -95,6 +95,8 @@ def _points(asked: Asked, subject: Subject, series: Series) -> tuple[Point, ...]
     """Return the points of `series` that the operation takes, the latest first where it compares two; () for none."""
     dated = [point for point in series.points if point.period is not None and point.period.year]
     wanted = subject.periods or asked.periods
+    if series.paired:
+        return _pair(asked, series, wanted)
     if len(dated) < 2 or len(dated) > _MOST_POINTS:
         return ()
     if asked.operation in _WHOLE_SERIES:
@@ -103,7 +105,7 @@ def _points(asked: Asked, subject: Subject, series: Series) -> tuple[Point, ...]
         parts = [getattr(point.period, asked.kind, True) for point in points if point.period]
         return tuple(points) if all(parts) else ()
     if asked.operation in _OVER_TIME or asked.operation == "difference":
-        return _two(dated, wanted)
+        return _two(dated, wanted, asked)
     if asked.through and len(wanted) == 2:
         return tuple(_range(dated, wanted))
     if len(wanted) > 1:
@@ -116,10 +118,32 @@ def _points(asked: Asked, subject: Subject, series: Series) -> tuple[Point, ...]
     return tuple(dated) if asked.operation == "average" and _one_kind(dated) else ()
 
 
-def _two(dated: Sequence[Point], wanted: Sequence[Period]) -> tuple[Point, ...]:
+def _pair(asked: Asked, series: Series, wanted: Sequence[Period]) -> tuple[Point, ...]:
+    """Return the later and the earlier point that a sentence sets side by side, where they are of the periods asked for."""
+    if asked.operation not in (*_OVER_TIME, "difference"):
+        return ()
+    earlier, later = series.points
+    both = [point.period for point in (earlier, later)]
+    if len(wanted) == 1:
+        of = both[0] if asked.base else both[1]
+        fits = of is not None and wanted[0].holds(of)
+    else:
+        fits = not wanted or (
+            len(wanted) == 2
+            and all(period and want.holds(period) for want, period in zip(sorted(wanted), both, strict=True))
+        )
+    return (later, earlier) if fits else ()
+
+
+def _two(dated: Sequence[Point], wanted: Sequence[Period], asked: Asked) -> tuple[Point, ...]:
     """Return the later and the earlier point of a comparison; a lone year is compared with the year before."""
+    latest = sorted(dated, key=lambda point: point.period or Period(0))[-2:]
     if len(wanted) == 2:
         pair = [_pick(dated, period) for period in wanted]
+    elif asked.base and _one_kind(dated):
+        pair = [latest[1], _pick(dated, wanted[0])]
+    elif not wanted and asked.prior and _one_kind(dated) and _next(latest):
+        pair = list(latest)
     elif len(wanted) == 1 and wanted[0].year:
         pair = [_pick(dated, wanted[0]), _pick(dated, replace(wanted[0], year=wanted[0].year - 1))]
     elif not wanted and len(dated) == 2 and _one_kind(dated):
@@ -129,6 +153,12 @@ def _two(dated: Sequence[Point], wanted: Sequence[Period]) -> tuple[Point, ...]:
     if pair[0] is None or pair[1] is None or pair[0] == pair[1]:
         return ()
     return tuple(sorted((pair[0], pair[1]), key=lambda point: point.period or Period(0), reverse=True))
+
+
+def _next(points: Sequence[Point]) -> bool:
+    """Tell whether two points are of a year and the one before it."""
+    years = [point.period.year for point in points if point.period]
+    return len(years) == 2 and years[1] - years[0] == 1
 
 
 def _pick(points: Sequence[Point], period: Period) -> Point | None:

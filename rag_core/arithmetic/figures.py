@@ -84,11 +84,12 @@ def find_figures(text: str) -> list[tuple[Figure, int, int]]:
         negative = bool(found["sign"]) or bool(found["open"] and found["close"])
         scale = _SCALES.get((found["scale"] or found["short"] or "").lower(), 0)
         value = -Decimal(digits) if negative else Decimal(digits)
-        figure = Figure(
-            found.group().strip(), value, _places(digits), bool(found["percent"]), found["currency"] or "", scale
-        )
-        start = found.start() + len(found.group()) - len(found.group().lstrip())
-        result.append((figure, start, found.end()))
+        # A bracket without its other half belongs to the sentence.
+        text = found.group().lstrip(" " if found["close"] else " (")
+        start = found.end() - len(text)
+        text = text.rstrip() if found["open"] else text.rstrip(" )")
+        figure = Figure(text, value, _places(digits), bool(found["percent"]), found["currency"] or "", scale)
+        result.append((figure, start, start + len(text)))
     return result
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "AND_RANGE",
     "AS_SHARE",
     "AVERAGE",
+    "BASE",
     "BETWEEN_RATIO",
     "BETWEEN_SHARES",
     "BY_AMOUNT",
@@ -33,6 +34,7 @@ __all__ = [
     "PERCENT_CHANGE",
     "POINTS",
     "PREPOSITION",
+    "PRIOR",
     "RANGE",
     "RATIO_AFTER",
     "RATIO_KINDS",
@@ -128,6 +130,15 @@ FILLERS = re.compile(
     r"(?:has|have|had|did|does|do|by|its|their)|between|from|as (?:at|of))\b"
 )
 RANGE = re.compile(r"(?:^|\b)(?:to|through|until|till|-|\u2013)\W*(?:the )?(?:fiscal |financial )?(?:year )?$")
+# A lone period that others are measured against, and words for the one before the latest.
+BASE = re.compile(
+    r"\b(?:than|since|vs\.?|versus|against|compared (?:to|with)|relative to|measured against|base year|from|over)\W+(?:was |were |it was |"
+    r"that |those )?(?:in |at |of |for |on )?(?:the )?(?:end of |base year |fiscal year |financial year |year )*$"
+)
+PRIOR = re.compile(
+    r"\b(?:(?:the )?(?:year|period) before|(?:previous|prior|preceding|last) (?:year|period)|(?:a|one) year (?:earlier|before|ago)|"
+    r"year[ -]o(?:ve|n)r?[ -]year|yoy|on the year)\b"
+)
 AND_RANGE = re.compile(r"\bbetween\b[^?]{0,30}$")
 SPLIT = re.compile(r"\s*[,;](?!\s*(?:19|20)\d{2})(?!\d{3})\s*(?:and\s+)?|\s+and\s+|\s+plus\s+|\s+as well as\s+")
 AND = re.compile(r"\s+(?:and|plus|than|versus|vs\.?|over)\s+")

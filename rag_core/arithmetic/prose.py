@@ -1,6 +1,6 @@
 """Sentences that give a figure for each of several periods, as series: "sales were $4.1m in 2018 and $4.6m in 2019".
 
-Read are three forms only, in which it is plain which figure belongs to which period: each figure followed by its own
+Beside the pairs of `prosepairs`, three forms only are read, in which it is plain which figure belongs to which period: each figure followed by its own
 period; as many figures as periods, told to go together "respectively"; a figure of the period named before it, compared
 with one followed by its own.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag_core.arithmetic.figures import Figure, find_figures
+from rag_core.arithmetic.prosepairs import Pair, sentence_pairs
 from rag_core.arithmetic.series import Point, Series
 from rag_core.arithmetic.units import Unit
 from rag_core.arithmetic.wording import words
@@ -37,7 +38,8 @@ _RESPECTIVELY = re.compile(r"\brespectively\b", re.IGNORECASE)
 _COMPARED = re.compile(r"\b(?:compared|against|versus|vs|down from|up from|from)\b", re.IGNORECASE)
 # Words that say how a figure came about, not what it is.
 _VERBS = re.compile(
-    r"\b(?:increas\w*|decreas\w*|rose|fell|grew|declin\w*|total\w*|amount\w* to|was|were|is|are|compared|respectively|"
+    r"\b(?:increas\w*|decreas\w*|rose|fell|grew|declin\w*|narrow\w*|widen\w*|lifted|lowered|raised|climbed|slipped|eased|"
+    r"dropped|shrank|came|stood|went|took|made up|edged|up|down|total\w*|amount\w* to|was|were|is|are|compared|respectively|"
     r"approximately|about|from|to|by|and|the|recorded|recogni[sz]ed|had|have|related|includ\w*|represent\w*|"
     r"account\w* for|reali[sz]\w*|generat\w*|incur\w*|report\w*|improv\w*|during|for|in|at|as of|we|our|respective|"
     r"(?:fiscal |financial )?years? ended)\b|[$€£¥%]",
@@ -69,7 +71,56 @@ def prose_series(hits: Sequence[Hit]) -> list[Series]:
                 series = _series(hit, rank, number, start, end, label, pairs, far)
                 if series is not None:
                     found.append(series)
+            found += [
+                series
+                for pair in sentence_pairs(sentence)
+                if (series := _of_pair(hit, rank, number, start, end, pair, far)) is not None
+            ]
     return found
+
+
+def _of_pair(hit: Hit, rank: int, number: int, start: int, end: int, pair: Pair, far: frozenset[str]) -> Series | None:
+    """Return the series of a figure and the one before it, or None where the sentence does not say of what they are."""
+    name = _name(pair.label[_last_figure(pair.label) :]) or _name(pair.label)
+    if not words(name):
+        return None
+    unit = pair.later[0]
+    told = ((pair.before, pair.earlier), (pair.now, pair.later))
+    points = tuple(
+        Point(period, figure, start + first, start + last, start, end, number, column)
+        for column, (period, (figure, first, last)) in enumerate(told)
+    )
+    return Series(
+        document=hit.document,
+        label=name,
+        own=words(name),
+        column=(),
+        section=words(pair.clause),
+        near=_title(hit, start),
+        far=far,
+        points=points,
+        unit=Unit(unit.currency, unit.scale, unit.percent),
+        table=(hit.document.id, -1),
+        rank=rank,
+        spoken=True,
+        paired=True,
+    )
+
+
+def _last_figure(label: str) -> int:
+    """Return where the last figure of a label ends, 0 without one: what follows it is what the next one is of."""
+    figures = find_figures(label)
+    return figures[-1][2] if figures else 0
+
+
+def _title(hit: Hit, start: int) -> frozenset[str]:
+    """Return the words that stand before a sentence: its headings, and the text just above it."""
+    return frozenset(words(" ".join([*hit.headings, hit.document.text[max(0, start - 200) : start]])))
+
+
+def _name(label: str) -> str:
+    """Return what a sentence says that figures are of, without the words that say how they came about."""
+    return " ".join(_VERBS.sub(" ", without_periods(label)).split()).strip(" ,;:()")
 
 
 def _readings(sentence: str) -> Iterator[tuple[str, list[tuple[_Item, Period]]]]:
@@ -160,7 +211,7 @@ def _series(
     figures = [item.value for item, _ in pairs if isinstance(item.value, Figure)]
     units = {(figure.currency, figure.scale, figure.percent) for figure in figures}
     periods = {period for _, period in pairs}
-    name = " ".join(_VERBS.sub(" ", without_periods(label)).split())
+    name = _name(label)
     if len(units) != 1 or len(periods) != len(pairs) or len(figures) != len(pairs) or not words(name):
         return None
     currency, scale, percent = units.pop()
@@ -169,14 +220,13 @@ def _series(
         Point(period, figure, start + item.start, start + item.end, start, end, number, column)
         for column, ((item, period), figure) in enumerate(zip(pairs, figures, strict=True))
     ]
-    title = " ".join([*hit.headings, document.text[max(0, start - 200) : start]])
     return Series(
         document=document,
         label=name,
         own=words(name),
         column=(),
         section=words(document.text[start:end]),
-        near=frozenset(words(title)),
+        near=_title(hit, start),
         far=far,
         points=tuple(sorted(points, key=lambda point: point.period or Period(0))),
         unit=Unit("" if percent else currency, 0 if percent else scale, percent),

@@ -17,6 +17,7 @@ from rag_core.arithmetic.phrases import (
     AND_RANGE,
     AS_SHARE,
     AVERAGE,
+    BASE,
     BETWEEN_RATIO,
     BETWEEN_SHARES,
     BY_AMOUNT,
@@ -40,6 +41,7 @@ from rag_core.arithmetic.phrases import (
     PERCENT,
     PERCENT_CHANGE,
     POINTS,
+    PRIOR,
     RANGE,
     RATIO_AFTER,
     RATIO_KINDS,
@@ -73,7 +75,8 @@ class Asked:
     """What to compute. `options` are the ways to read the line items, each a tuple of one or more of them.
 
     `periods` are those of the whole question, in its order; `through` says that they bound a range. `falling` is true
-    where a decrease is asked for, `least` for the lowest, `limit` is what a count compares with.
+    where a decrease is asked for, `least` for the lowest, `limit` is what a count compares with. `base` says that the only
+    period is the one to compare with ("than in 2019"), `prior` that the one before the latest is ("a year earlier").
     """
 
     operation: Operation
@@ -85,6 +88,8 @@ class Asked:
     limit: str = ""
     kind: str = ""
     text: str = ""
+    base: bool = False
+    prior: bool = False
 
 
 def read_question(question: str) -> Asked | None:
@@ -112,8 +117,11 @@ def _asked(operation: Operation, text: str, options: list[tuple[str, ...]], **mo
     named = tuple(option for option in subjects if option and all(subject.words for subject in option))
     if not named:
         return None
-    periods = tuple(dict.fromkeys(period for period, _, _ in find_periods(text)))
-    return Asked(operation, named, periods, _through(text), text=text, **more)  # type: ignore[arg-type]
+    found = find_periods(text)
+    periods = tuple(dict.fromkeys(period for period, _, _ in found))
+    base = len(periods) == 1 and bool(BASE.search(text[: found[0][1]]))
+    prior = bool(PRIOR.search(text))
+    return Asked(operation, named, periods, _through(text), text=text, base=base, prior=prior, **more)  # type: ignore[arg-type]
 
 
 def _through(text: str) -> bool:

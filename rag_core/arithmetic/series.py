@@ -59,7 +59,8 @@ class Series:
     `own` are the words of its row, `column` those of its column beside periods, `section` those of the headings inside
     the table and of its corner, `near` those of what leads up to the table, `far` those of the rest of the passage.
     `rank` is the place of the hit, from 0; `head` and `under` are the column's and the sections' words as printed.
-    `spoken` says that a sentence gives it, where figures are rounded.
+    `spoken` says that a sentence gives it, where figures are rounded; `paired` that it sets a figure beside the one before,
+    the earlier first, whether their periods are told or not.
     """
 
     document: Document
@@ -77,6 +78,7 @@ class Series:
     head: str = ""
     under: str = ""
     spoken: bool = False
+    paired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
