@@ -13,6 +13,7 @@ from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Asked, Subject, read_question
+from rag_core.arithmetic.remainders import Rest, read_rest, rests, shares
 from rag_core.arithmetic.series import Point, Series, table_series
 from rag_core.arithmetic.telling import tell
 from rag_core.arithmetic.wording import words
@@ -44,10 +45,40 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     None where the question asks for no computation, or where the rows, the period or the operation are not clear: two
     readings that fit about as well and give different figures are not decided between. `hits` are best first.
     """
+    hits = hits[:_MOST_HITS]
+    if (rest := read_rest(question)) is not None and (left := _left(rest, hits)) is not None:
+        return left
     asked = read_question(question)
     if asked is None:
         return None
-    hits = hits[:_MOST_HITS]
+    return _of_series(asked, hits) or _of_sentence(asked, hits)
+
+
+def _left(rest: Rest, hits: Sequence[Hit]) -> Computation | None:
+    """Return what is left of a whole after its part, both of one sentence."""
+    asked = Asked("difference", (), (), text=rest.text, kind="signed")
+    return _agreed(asked, [Choice(1.0, (found.whole, found.part)) for found in rests(rest, hits)])
+
+
+def _of_sentence(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
+    """Return the share of a part in its whole, both of one sentence."""
+    if asked.operation not in ("percentage of", "ratio"):
+        return None
+    return _agreed(asked, [Choice(1.0, (found.part, found.whole)) for found in shares(asked, hits)])
+
+
+def _agreed(asked: Asked, readings: Sequence[Choice]) -> Computation | None:
+    """Return the computation of the first of `readings`, None where they differ."""
+    results = [_result(asked, choice) for choice in readings]
+    if not results or results[0] is None:
+        return None
+    if any(result is None or result.value != results[0].value for result in results):
+        return None
+    return tell(asked, readings[0], results[0])
+
+
+def _of_series(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
+    """Return what is computed from the line items of tables and from figures that sentences give by period."""
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
     if not series:
         return None

@@ -51,13 +51,15 @@ from rag_core.arithmetic.phrases import (
     VERB,
 )
 from rag_core.arithmetic.rephrasing import rephrased
-from rag_core.arithmetic.wording import folded, words
+from rag_core.arithmetic.wording import GENERIC, folded, words
 from rag_core.language.periods import Period, find_periods, without_periods
 from rag_core.records import Operation
 
 __all__ = ["Asked", "Subject", "read_question"]
 
 _LONGEST = 400
+# Growth in money is no rate.
+_MONEY = re.compile(r"\bin (?:thousand|million|billion|[a-z]{3} (?:thousand|million)|\w*[$€£])|\b(?:amount|in dollars|in euros)\b")
 _MOST_OPTIONS = 20
 
 
@@ -215,7 +217,7 @@ def _percent_change(text: str) -> Asked | None:
         rest = re.sub(rf"\b(?:{VERB})\b", " ", rest)
         kind = "percent" if re.search(r"how many|how much", match.group()) else ""
         return _asked("percentage change", text, [(rest,)], falling=_is_falling(text), kind=kind)
-    if match := PERCENT_CHANGE.search(text):
+    if (match := PERCENT_CHANGE.search(text)) and not (_MONEY.search(text) and not re.search(PERCENT, text)):
         rest = _without(text, match)
         return _asked("percentage change", text, [(rest,)], falling=_is_falling(text))
     return None
@@ -229,7 +231,8 @@ def _ratio(text: str) -> Asked | None:
     if match := DIVIDED.search(text):
         return _asked("ratio", text, [(match["first"], match["second"])])
     match = RATIO_OF.search(text) or RATIO_AFTER.search(text)
-    if match is None:
+    if match is None or POINTS.search(text) or DIFFERENCE.match(text):
+        # "The difference in the cost ratio" is one of a row that is called a ratio.
         return None
     both = match["both"].replace("-to-", " to ")
     after = match.groupdict().get("after") or ""
@@ -258,7 +261,9 @@ def _difference(text: str) -> Asked | None:
         rest = match["rest"]
         cuts = re.finditer(r"\b(?:than|compared (?:to|with))\b", rest)
         pairs = [pair for cut in cuts for pair in completed(rest[: cut.start()], rest[cut.end() :])]
-        return _asked("difference", text, [*pairs, (rest.replace(" than ", " "),)])
+        # Than what it was before, not than something else.
+        alone = [(rest.replace(" than ", " "),)] if _names_nothing(re.split(r"\bthan\b", rest)[-1]) else []
+        return _asked("difference", text, [*pairs, *alone])
     match = DIFFERENCE.search(text)
     if match is None:
         return None
@@ -266,6 +271,11 @@ def _difference(text: str) -> Asked | None:
     pairs = [pair for cut in AND.finditer(rest) for pair in completed(rest[: cut.start()], rest[cut.end() :])]
     lists = [parts for parts in list_readings(rest) if len(parts) == 2]
     return _asked("difference", text, [(rest,), *pairs, *lists])
+
+
+def _names_nothing(text: str) -> bool:
+    """Tell whether words after "than" name a period at most."""
+    return not set(words(FILLERS.sub(" ", PRIOR.sub(" ", without_periods(text))))) - GENERIC
 
 
 def _average(text: str) -> Asked | None:

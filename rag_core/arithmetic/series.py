@@ -133,7 +133,8 @@ def _entries(grid: Grid) -> Iterator[_Entry]:
         yearly = any(period.year for period in above) or any(column.yearly for column in columns)
         named = None if yearly else period_of([row.label])
         label = row.label or _BLANK_TOTAL
-        own = words(without_periods(label)) if named else words(label)
+        # A label of nothing but words that say little, such as "IT", is a name all the same.
+        own = words(without_periods(label)) if named else words(label) or (label.lower(),)
         units = [head_unit(text) for text in (row.label, *reversed(row.sections))]
         # The corner of a table names what is counted where it is no amount: "Average full-time equivalents | 2023".
         things, headings = counts_things(grid.corner), (row.label, *row.sections[-1:])

@@ -45,7 +45,7 @@ _PERCENT = re.compile(r"%|\bper ?cent\b|\bpercentages?\b", re.IGNORECASE)
 # Prose speaks of millions for many reasons; only these say in what the figures are printed.
 _STATED = re.compile(
     r"\b(?:in|of)\s+(?:[A-Z]{2,3}\s|[$€£¥]\s?|U\.S\.\s|us\s)?(?:\w+\s+(?:of\s+)?)?(thousands|millions|billions)\b"
-    rf"|\b(?:in|{_CODE})\s+(thousand|million|billion)s?\b(?!\s+(?:in|to|for|from|at|on|and|or|as)\b)"
+    rf"|(?:\b(?:in|{_CODE})|{_SYMBOL})\s+(thousand|million|billion)s?\b(?!\s+(?:in|to|for|from|at|on|and|or|as)\b)"
     r"|\b(thousand|million|billion)s?\s+(?:of\s+)?(?:U\.?S\.?\s)?(?:dollars|euros|pounds|yen|rupees|francs)\b"
     rf"|(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(000)s?\b|\(?['’‘`](000)s?\b",
     re.IGNORECASE,
