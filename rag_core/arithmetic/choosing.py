@@ -21,6 +21,7 @@ _OTHER_TABLE, _OTHER_COLUMN, _LISTED = 0.15, 0.06, 0.02
 
 _PERCENT_ASKED = re.compile(r"%|\bper ?cent|\bshare of\b|\bmargin\b")
 _MONEY_ASKED = re.compile(r"[$€£¥]|\b(?:dollar|euro|usd|eur|gbp|amount|value)s?\b")
+_CLOSING = re.compile(r"\b(?:end of|year[ -]end|closing)\b")
 _ALL = {"total", "all", "whole", "overall"}
 _TOTAL = ("total",)
 _OVER_TIME = ("change", "percentage change", "compound growth")
@@ -161,11 +162,13 @@ def _next(points: Sequence[Point]) -> bool:
     return len(years) == 2 and years[1] - years[0] == 1
 
 
-def _pick(points: Sequence[Point], period: Period) -> Point | None:
-    """Return the one point that `period` means; of a year's points the one for the whole year."""
+def _pick(points: Sequence[Point], period: Period, *, closing: bool = False) -> Point | None:
+    """Return the one point that `period` means; of a year's points the one for the whole year, or the `closing` one."""
     found = [point for point in points if point.period and period.holds(point.period)]
     if len(found) > 1 and not (period.quarter or period.half):
         found = [point for point in found if point.period and not (point.period.quarter or point.period.half)]
+    if len(found) == 2 and closing and not period.month and all(point.period and point.period.month for point in found):
+        return max(found, key=lambda point: point.period or Period(0))
     return found[0] if len(found) == 1 else None
 
 
@@ -253,7 +256,7 @@ def _cells(asked: Asked, option: Sequence[Subject], matches: Sequence[Match]) ->
                 return None
             points.append(series.points[0])
         elif dated:
-            point = _pick(dated, wanted[0])
+            point = _pick(dated, wanted[0], closing=bool(_CLOSING.search(asked.text)))
             if point is None:
                 return None
             points.append(point)

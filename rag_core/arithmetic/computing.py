@@ -10,7 +10,8 @@ from rag_core.arithmetic.choosing import Choice, choices
 from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
-from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow
+from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow, is_shortfall
+from rag_core.arithmetic.phrases import BY_AMOUNT
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Asked, Subject, read_question
 from rag_core.arithmetic.remainders import Rest, read_rest, rests, shares
@@ -137,7 +138,9 @@ def _result(asked: Asked, choice: Choice) -> Result | None:
     if asked.operation in ("ratio", "percentage of"):
         if percent or not _same_currency(operands):
             return None
-        return _share(asked, numbers, choice.parts)
+        share = _share(asked, numbers, choice.parts)
+        # A part is not larger than its whole.
+        return None if share and asked.kind == "part" and share.value > (100 if share.percent else 1) else share
     if asked.operation == "compound growth":
         first, last = operands[1][1].period, operands[0][1].period
         return compound(numbers[0], numbers[1], last.year - first.year) if first and last and not percent else None
@@ -158,7 +161,7 @@ def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Num
 
     Where some add and some take away, a sum and an average need the signs.
     """
-    outgoing = {series for series, _ in operands if _goes_out(series)}
+    outgoing = {series for series, _ in operands if _goes_out(series, sized=bool(BY_AMOUNT.search(asked.text)))}
     if asked.operation in ("sum", "average") and len(outgoing) < len({series for series, _ in operands}):
         outgoing = set()
     return [
@@ -171,9 +174,10 @@ def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Num
     ]
 
 
-def _goes_out(series: Series) -> bool:
+def _goes_out(series: Series, *, sized: bool) -> bool:
     values = [point.figure.value for point in series.points]
-    named = is_outflow(f"{series.label} {series.head} {series.under}")
+    name = f"{series.label} {series.head} {series.under}"
+    named = is_outflow(name) or (sized and is_shortfall(name))
     return named and max(values) <= 0 and min(values) < 0
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 
 from rag_core.arithmetic.figures import DIGITS, plain_number, rounded, shown
 
-__all__ = ["Number", "Result", "calculate", "compound", "is_outflow", "result_text"]
+__all__ = ["Number", "Result", "calculate", "compound", "is_outflow", "is_shortfall", "result_text"]
 
 _MINUS = "\u2212"
 # Rows of these names print what goes out in brackets; their amount is meant, not its sign.
@@ -19,6 +19,8 @@ _OUTFLOW = re.compile(
     r"write-?offs?|less|deductions?|additions|used in|buy-?backs?|allowances?|provisions?|impairments?)\b",
     re.IGNORECASE,
 )
+# What is printed below zero, and said to grow or shrink by its size.
+_SHORTFALL = re.compile(r"\b(?:deficits?|loss|losses|shortfalls?|net debt|net borrowings|outflows?)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Result:
 def is_outflow(label: str) -> bool:
     """Tell whether a row's name says that its figures in brackets are amounts that go out."""
     return bool(_OUTFLOW.search(label))
+
+
+def is_shortfall(label: str) -> bool:
+    """Tell whether a row's name says that it lies below zero: it grows where its figure falls."""
+    return bool(_SHORTFALL.search(label))
 
 
 def calculate(

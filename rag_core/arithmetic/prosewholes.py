@@ -14,7 +14,7 @@ from decimal import Decimal
 from rag_core.arithmetic.figures import Figure, find_figures
 from rag_core.language.periods import find_periods
 
-__all__ = ["Share", "sentence_shares"]
+__all__ = ["Share", "counted_figures", "sentence_shares"]
 
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
 _NUMBER = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
@@ -42,14 +42,14 @@ class Share:
 def sentence_shares(sentence: str) -> Iterator[Share]:
     """Yield the wholes of a sentence with their parts, in order."""
     sentence = _BRACKETS.sub(lambda found: " " * len(found.group()), sentence)
-    figures = _figures(sentence)
+    figures = counted_figures(sentence)
     for first, second in zip(figures, figures[1:], strict=False):
         share = _share(sentence, first, second)
         if share is not None:
             yield share
 
 
-def _figures(sentence: str) -> list[tuple[Figure, int, int]]:
+def counted_figures(sentence: str) -> list[tuple[Figure, int, int]]:
     """Return the figures of a sentence, numbers up to twelve in words among them, years and dates not."""
     periods = [(start, end) for period, start, end in find_periods(sentence) if period.year or period.month]
     spelled = [

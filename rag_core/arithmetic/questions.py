@@ -201,7 +201,8 @@ def _shares(text: str, kind: str, pairs: list[tuple[str, str]]) -> Asked | None:
         for part, whole in pairs
         for option in (*part_of(part, whole), *((*parts, whole) for parts in list_readings(part)))
     ]
-    return _asked("ratio" if kind in RATIO_KINDS else "percentage of", text, options)
+    named = kind in ("share", "portion") or bool(OF_WHOLE.search(text))
+    return _asked("ratio" if kind in RATIO_KINDS else "percentage of", text, options, kind="part" if named else "")
 
 
 def _percent_change(text: str) -> Asked | None:

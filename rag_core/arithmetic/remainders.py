@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rag_core.arithmetic.figures import Figure, find_figures
+from rag_core.arithmetic.figures import Figure
 from rag_core.arithmetic.phrases import FILLERS
-from rag_core.arithmetic.prosewholes import Share, sentence_shares
+from rag_core.arithmetic.prosewholes import Share, counted_figures, sentence_shares
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Point, Series
 from rag_core.arithmetic.units import Unit
@@ -24,6 +24,8 @@ from rag_core.records import Hit
 __all__ = ["Found", "Rest", "read_rest", "rests", "shares"]
 
 _MOST_SENTENCES = 300
+# A document's first words, up to its first table, say what it is about.
+_OPENING = 200
 _BE = r"(?:was|were|is|are|remain(?:s|ed)?|had|has|have|do|does|did|will be)"
 _STILL = r"(?:\s+(?:still|yet|then|been|be))*"
 _PLAIN_REST = r"left(?: over)?|remaining|outstanding|available|free|to be \w+|to go"
@@ -122,15 +124,15 @@ def _is_said(rest: Rest, hits: Sequence[Hit]) -> bool:
         for start, end in sentence_spans(hit.document.text, hit.start, hit.end)[:_MOST_SENTENCES]:
             sentence = hit.document.text[start:end]
             spoken = _REST_WORDS.search(sentence) or (rest.own and rest.own in sentence.lower())
-            if spoken and find_figures(sentence[spoken.start() :] if isinstance(spoken, re.Match) else sentence):
+            if spoken and counted_figures(sentence[spoken.start() :] if isinstance(spoken, re.Match) else sentence):
                 return True
     return False
 
 
 def _fits(whole: str, part: str, text: str, hit: Hit, span: tuple[int, int], share: Share) -> bool:
     sentence = hit.document.text[span[0] : span[1]]
-    opening = hit.document.text[:200].split(" | ")[0].rpartition("\n")[0] or hit.document.text[:200]
-    title = words(" ".join([*hit.headings, opening]))
+    opening, bar, _ = hit.document.text[:_OPENING].partition(" | ")
+    title = words(" ".join([*hit.headings, opening.rpartition("\n")[0] if bar else opening]))
     named = {str(period.year) for period, _, _ in find_periods(text) if period.year}
     held = {str(period.year) for period, _, _ in find_periods(sentence) if period.year} or set(title)
     if not named <= held:
@@ -149,7 +151,7 @@ def _covered(text: str, own: Sequence[str], around: Iterable[str]) -> bool:
 
 def _only(hit: Hit, start: int, end: int, share: Share) -> bool:
     """Tell whether the sentence gives no other part of the whole."""
-    return not find_figures(hit.document.text[start + share.part[2] : end])
+    return not counted_figures(hit.document.text[start + share.part[2] : end])
 
 
 def _operands(hit: Hit, start: int, end: int, share: Share) -> Found:
