@@ -11,6 +11,7 @@ from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow, is_shortfall
+from rag_core.arithmetic.outright import agrees, stated_changes
 from rag_core.arithmetic.phrases import BY_AMOUNT
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Asked, Subject, read_question
@@ -30,11 +31,12 @@ _BLOCKED = 0.08
 _LEAST_SCORE = 0.68
 _ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.
+_CHANGES = ("change", "increase", "decrease", "movement", "growth", "reduction", "decline", "fall", "rise", "drop", "cut")
 _OPERATION_WORDS = {
     "average": ("average", "mean"),
-    "change": ("change", "increase", "decrease", "movement"),
-    "percentage change": ("change", "increase", "decrease", "growth"),
-    "difference": ("difference",),
+    "change": _CHANGES,
+    "percentage change": _CHANGES,
+    "difference": ("difference", "excess", "shortfall"),
     "ratio": ("ratio",),
     "percentage of": ("percentage", "percent", "%"),
 }
@@ -98,7 +100,17 @@ def _of_series(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
             break
         if not _agree(_scaled(best, result), _scaled(rival, other)):
             return None
-    return tell(asked, best, result)
+    return None if _is_stated(asked, best, result, hits) else tell(asked, best, result)
+
+
+def _is_stated(asked: Asked, best: Choice, result: Result, hits: Sequence[Hit]) -> bool:
+    """Tell whether the text says the change itself: then it is read, unless a table gives the same more exactly."""
+    if asked.operation not in ("change", "percentage change", "difference"):
+        return False
+    scale = 0 if result.percent else best.operands[0][0].unit.scale
+    stated = stated_changes(asked, hits)
+    spoken = best.operands[0][0].spoken
+    return any(spoken or not agrees(result.value, scale, figure) for figure in stated)
 
 
 def _scaled(choice: Choice, result: Result) -> Decimal:

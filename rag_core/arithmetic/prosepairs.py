@@ -35,7 +35,7 @@ _TO_FROM = re.compile(rf"(?P<tail>{_WORDS}{{0,6}}?)(?:\s*{_WHEN})?\s*,?\s*from\s
 _FROM_TO = re.compile(rf"(?:{_WORDS}{{0,4}}?)(?:\s*{_WHEN})?\s*,?\s*to\s+", re.IGNORECASE)
 _MOVED = re.compile(
     r"\b(?:rose|risen|rise|rising|fell|fallen|fall|grew|grown|dropped|(?:increas|decreas|declin|reduc|improv|narrow|widen|rais|"
-    r"lift|lower|chang|expand|contract|climb|slipp?|eas|mov|weaken|strengthen|lengthen|shorten|deteriorat|worsen)\w*|went|"
+    r"lift|lower|chang|expand|contracted|climb|slipp?|eas|mov|weaken|strengthen|lengthen|shorten|deteriorat|worsen)\w*|went|"
     r"came|cut|shrank)\b",
     re.IGNORECASE,
 )

@@ -109,8 +109,13 @@ def read_question(question: str) -> Asked | None:
 
 
 def _subject(text: str) -> Subject:
-    plain = FILLERS.sub(" ", without_periods(text))
-    return Subject(text, words(plain), tuple(period for period, _, _ in find_periods(text)))
+    found = find_periods(text)
+    plain = text
+    for _, start, end in reversed(found):
+        # "Against 2019" goes with the year; "a charge against sales" does not.
+        base = BASE.search(plain[:start])
+        plain = plain[: base.start() if base else start] + " " + plain[end:]
+    return Subject(text, words(FILLERS.sub(" ", plain)), tuple(period for period, _, _ in found))
 
 
 def _asked(operation: Operation, text: str, options: list[tuple[str, ...]], **more: bool | str) -> Asked | None:

@@ -1,0 +1,67 @@
+"""Changes that a sentence states itself: "sales rose 12%", "an increase of EUR 3 million". They need no computing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from rag_core.arithmetic.figures import Figure, rounded
+from rag_core.arithmetic.prosewholes import counted_figures
+from rag_core.arithmetic.questions import Asked
+from rag_core.arithmetic.wording import GENERIC, same_as, words
+from rag_core.language.periods import find_periods
+from rag_core.language.sentences import sentence_spans
+from rag_core.records import Hit
+
+__all__ = ["agrees", "stated_changes"]
+
+_MOST_SENTENCES = 300
+_CHANGING = (
+    r"(?:(?:increas|decreas|declin|reduc|improv|narrow|widen|expand|contracted|climb|slipp?|shrink|weaken|strengthen|deteriorat|"
+    r"worsen|advanc|jump|grow)\w*|rose|risen|ris(?:e|es|ing)|fell|fallen|fall(?:s|ing)?|grew|growth|drop(?:s|ped)?|gain(?:s|ed)?|"
+    r"shrank|up|down|change[sd]?|added|lost|lift(?:s|ed)?|cut|raised|lowered)"
+)
+_ABOUT = r"(?:\s+(?:by|of|about|approximately|around|some|nearly|almost|over|more than|just|only|a|an|further|the|organically|slightly))*"
+_BEFORE = re.compile(rf"\b{_CHANGING}{_ABOUT}\s*\(?\s*$", re.IGNORECASE)
+_AFTER = re.compile(
+    rf"\s*(?:points?\s+|percentage[ -]points?\s+)?(?:{_CHANGING}\b|higher|lower|more|less|below|above|better|worse|lighter|heavier|ahead|behind)"
+    r"(?=\s*(?:[,;.)]|$|\b(?:than|in|at|on|year|compared|versus|against|for|from|to)\b))",
+    re.IGNORECASE,
+)
+
+
+def stated_changes(asked: Asked, hits: Sequence[Hit]) -> list[Figure]:
+    """Return the changes that sentences state of what `asked` is about: rates for a percentage change, else amounts."""
+    percent = asked.operation in ("percentage change", "compound growth") or asked.kind == "points"
+    subjects = [set(option[0].words) - GENERIC for option in asked.options if len(option) == 1]
+    named = {period.year for period in asked.periods if period.year}
+    return [
+        figure
+        for sentence in _sentences(hits)
+        if _is_about(sentence, subjects, named)
+        for figure, start, end in counted_figures(sentence)
+        if figure.percent == percent and (_BEFORE.search(sentence[:start]) or _AFTER.match(sentence[end:]))
+    ]
+
+
+def agrees(value: Decimal, scale: int, figure: Figure) -> bool:
+    """Tell whether a computed value is what a sentence states, rounded as it rounds; signs do not matter."""
+    shifted = abs(value).scaleb(scale - figure.scale)
+    return rounded(shifted, figure.places) == rounded(abs(figure.value), figure.places)
+
+
+def _sentences(hits: Sequence[Hit]) -> Iterator[str]:
+    for hit in hits:
+        text = hit.document.text
+        for start, end in sentence_spans(text, hit.start, hit.end)[:_MOST_SENTENCES]:
+            if " | " not in text[start:end]:
+                yield from re.split(r";\s", text[start:end])
+
+
+def _is_about(sentence: str, subjects: Sequence[set[str]], named: set[int]) -> bool:
+    held = set(words(sentence))
+    if not any(subject and all(word in held or same_as(word, held) for word in subject) for subject in subjects):
+        return False
+    years = {period.year for period, _, _ in find_periods(sentence) if period.year}
+    return not named or not years or max(named) in years
