@@ -252,9 +252,10 @@ def _cells(asked: Asked, option: Sequence[Subject], matches: Sequence[Match]) ->
             return None
         dated = [point for point in series.points if point.period is not None and point.period.year]
         if not wanted:
-            if len(series.points) != 1:
+            point = _latest(series)
+            if point is None:
                 return None
-            points.append(series.points[0])
+            points.append(point)
         elif dated:
             point = _pick(dated, wanted[0], closing=bool(_CLOSING.search(asked.text)))
             if point is None:
@@ -265,6 +266,18 @@ def _cells(asked: Asked, option: Sequence[Subject], matches: Sequence[Match]) ->
         else:
             return None
     return tuple(points)
+
+
+def _latest(series: Series) -> Point | None:
+    """Return the point that is meant where no period is named: the only one, or the latest year's."""
+    if len(series.points) == 1:
+        return series.points[0]
+    dated = [point for point in series.points if point.period and point.period.year]
+    if len(dated) < len(series.points) or not _one_kind(dated) or any(p.period and p.period.unit != "year" for p in dated):
+        return None
+    if series.paired:
+        return series.points[-1]
+    return max(dated, key=lambda point: point.period or Period(0))
 
 
 def _around_years(series: Series) -> set[str]:

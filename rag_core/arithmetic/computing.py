@@ -38,7 +38,7 @@ _OPERATION_WORDS = {
     "percentage change": _CHANGES,
     "difference": ("difference", "excess", "shortfall"),
     "ratio": ("ratio",),
-    "percentage of": ("percentage", "percent", "%"),
+    "percentage of": ("percentage", "percent", "%", "share"),
 }
 
 
@@ -125,6 +125,10 @@ def _agree(first: Decimal, second: Decimal) -> bool:
 def _is_lookup(asked: Asked, best: Choice, pool: Pool) -> bool:
     """Tell whether the document itself has a row of what is asked for, such as one that is called an average."""
     named = {stem for word in _OPERATION_WORDS.get(asked.operation, ()) for stem in words(word)}
+    if asked.kind == "signed" and any(
+        match.score >= best.score - MARGIN for match in pool.ranked(Subject(asked.text, words(asked.text.replace("excess of", " "))))
+    ):
+        return True
     whole = Subject(asked.text, words(asked.text))
     for match in pool.ranked(whole):
         if match.score < best.score - MARGIN:

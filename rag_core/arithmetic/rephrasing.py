@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from rag_core.arithmetic.phrases import DIRECTION, VERB
+
 __all__ = ["rephrased"]
 
 _PERCENT = r"(?:per ?cent|percentage(?: terms)?|pct|%)"
@@ -31,6 +33,22 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, put in (
         (r"\bby what amount\b|\bhow far(?= did| has| have| had)", "by how much"),
         (r"\bhow many points\b", "how many percentage points"),
+        # "Sales rose by how much", "change in sales, in percent", "an increase of what percentage".
+        (
+            rf"^\W*(?P<rest>.+?) (?P<verb>{VERB}|{_UP}|{_DOWN}) (?:by )?(?P<ask>how much|what {_PERCENT}|how many percentage points)\b",
+            r"by \g<ask> did \g<rest> \g<verb>",
+        ),
+        (rf"\b(?P<what>{DIRECTION})(?P<rest> (?:in|of) .+?),? (?:in|as a) {_PERCENT}\W*$", r"percentage \g<what>\g<rest>"),
+        (rf"^\W*(?={DIRECTION} (?:in|of) )", "what was the "),
+        (r"\b(?:gap|spread|delta|distance)(?= between\b)", "difference"),
+        (
+            r"\bhow many (?P<things>.+?) (?:did|has|have|had) (?P<rest>.+?) (?:add(?:ed)?|gain(?:ed)?)\b",
+            r"by how much did \g<rest> \g<things> increase",
+        ),
+        (
+            r"\bhow many (?P<things>.+?) (?:did|has|have|had) (?P<rest>.+?) (?:los[et]|shed|cut)\b",
+            r"by how much did \g<rest> \g<things> decrease",
+        ),
         (r"\bhow much,? in (?:per ?cent|percentage terms|%),? (did|has|have)\b", r"by what percent \1"),
         (rf"^\W*(?:by )?how much (did|has|have) (?P<rest>.*\S),? (?:in|as a) {_PERCENT}\W*$", r"by what percent \1 \g<rest>"),
         # How one figure stands to another.
@@ -58,13 +76,30 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (rf"\b(?:what|which) (?:proportion|fraction|portion|part) (?P<rest>of .+?),? (?:in|as a) {_PERCENT}\W*$", r"what share \g<rest>"),
         (
+            r"\bhow (?:big|large|great|high|small) an? (?:share|part|portion|proportion|percentage|fraction) (?=of|in)",
+            "what share ",
+        ),
+        (r"\bwhat part (?=of\b)", "what share "),
+        (
+            r"\b(?:what|how (?:large|big|high)) (?:was|is|were|are) (?P<part>.+?)'s? (?:percentage )?(?:share|proportion|percentage) of "
+            r"(?P<whole>.+)",
+            r"\g<part> as a percentage of \g<whole>",
+        ),
+        (rf"\b(?:as|in) {_PERCENT} of\b", "as a percentage of"),
+        (
+            r"\bhow many times (?:as )?(?:bigger|larger|greater|higher|big|large|great|high|much) (?:was|were|is|are) (?P<first>.+?) "
+            r"(?:than|as) (?P<second>.+)",
+            r"ratio of \g<first> to \g<second>",
+        ),
+        (r"\bwhat (?:is|was) (?P<first>.+?) plus (?P<second>.+)", r"sum of \g<first> and \g<second>"),
+        (
             r"\bhow many times (?:over )?(?:did|does|do|was|were|is|are) (?P<first>.+?) cover(?:ed)?(?: by)? (?P<second>.+)",
             r"ratio of \g<first> to \g<second>",
         ),
         (r"\b(?:add(?:ed)? up|came|come|amount(?:ed)?) to in (?:all|total)\b|\badd(?:ed)? up to\b|\bin all\b|\baltogether\b", "together"),
     )
 )
-_TAKEN_OFF = re.compile(r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of)\s(?!than\b)(?P<second>.+)")
+_TAKEN_OFF = re.compile(r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of|without|excluding|after deducting)\s(?!than\b)(?P<second>.+)")
 _COMPARES = re.compile(r"\b(?:how (?:much|many|far)|more or|no|not|nothing|difference|ratio)\b")
 
 
