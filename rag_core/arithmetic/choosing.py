@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from rag_core.arithmetic.columnsums import column_totals
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
 from rag_core.arithmetic.questions import Asked, Subject
 from rag_core.arithmetic.series import Point, Series
@@ -18,6 +19,9 @@ _MOST_MATCHES = 6
 _MOST_POINTS = 24
 # What a reading loses where its operands come from different tables, stand under different columns, or are a list.
 _OTHER_TABLE, _OTHER_COLUMN, _LISTED = 0.15, 0.06, 0.02
+
+# How well a column fits that is named, whole.
+_COLUMN = 0.8
 
 _PERCENT_ASKED = re.compile(r"%|\bper ?cent|\bshare of\b|\bmargin\b")
 _MONEY_ASKED = re.compile(r"[$€£¥]|\b(?:dollar|euro|usd|eur|gbp|amount|value)s?\b")
@@ -47,6 +51,8 @@ def choices(asked: Asked, pool: Pool) -> list[Choice]:
     for option in asked.options:
         if len(option) == 1:
             found += _of_one(asked, option[0], pool)
+            if asked.operation == "sum":
+                found += [Choice(_COLUMN, operands) for operands in column_totals(asked, option[0], pool)]
         elif asked.operation in ("difference", "ratio", "percentage of", "average", "sum"):
             found += _of_several(asked, option, pool)
     return sorted(found, key=lambda choice: -choice.score)
@@ -55,8 +61,9 @@ def choices(asked: Asked, pool: Pool) -> list[Choice]:
 def _of_one(asked: Asked, subject: Subject, pool: Pool) -> Iterator[Choice]:
     if asked.operation in ("ratio", "percentage of"):
         return
+    whole = asked.kind == "column"
     for match in _of_kind(asked, pool.ranked(subject)):
-        points = _points(asked, subject, match.series)
+        points = () if whole else _points(asked, subject, match.series)
         yield Choice(match.score, tuple((match.series, point) for point in points))
 
 
@@ -273,7 +280,8 @@ def _latest(series: Series) -> Point | None:
     if len(series.points) == 1:
         return series.points[0]
     dated = [point for point in series.points if point.period and point.period.year]
-    if len(dated) < len(series.points) or not _one_kind(dated) or any(p.period and p.period.unit != "year" for p in dated):
+    years = {point.period.year for point in dated if point.period}
+    if len(years) < len(series.points) or not _one_kind(dated):
         return None
     if series.paired:
         return series.points[-1]

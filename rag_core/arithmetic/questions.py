@@ -303,6 +303,9 @@ def _sum(text: str) -> Asked | None:
     options = [(rest,), *parts]
     if plain:
         several = len({period.year for period, _, _ in find_periods(text)}) > 1
-        if re.search(r"\brespective\w*\b", text) or not (several or parts):
+        if re.search(r"\brespective\w*\b", text):
             return None
+        if not (several or parts):
+            # A line item that is called a total, or a column that the table does not add up.
+            return _asked("sum", text, [(rest,)], kind="column")
     return _asked("sum", text, options, kind="total" if plain else "")
