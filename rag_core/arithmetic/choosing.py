@@ -13,7 +13,7 @@ from rag_core.arithmetic.questions import Asked, Subject
 from rag_core.arithmetic.series import Point, Series
 from rag_core.language.periods import Period, duration
 
-__all__ = ["Choice", "choices"]
+__all__ = ["COLUMN", "Choice", "choices"]
 
 _MOST_MATCHES = 6
 _MOST_POINTS = 24
@@ -21,7 +21,7 @@ _MOST_POINTS = 24
 _OTHER_TABLE, _OTHER_COLUMN, _LISTED = 0.15, 0.06, 0.02
 
 # How well a column fits that is named, whole.
-_COLUMN = 0.8
+COLUMN = 0.8
 
 _PERCENT_ASKED = re.compile(r"%|\bper ?cent|\bshare of\b|\bmargin\b")
 _MONEY_ASKED = re.compile(r"[$€£¥]|\b(?:dollar|euro|usd|eur|gbp|amount|value)s?\b")
@@ -52,7 +52,7 @@ def choices(asked: Asked, pool: Pool) -> list[Choice]:
         if len(option) == 1:
             found += _of_one(asked, option[0], pool)
             if asked.operation == "sum":
-                found += [Choice(_COLUMN, operands) for operands in column_totals(asked, option[0], pool)]
+                found += [Choice(COLUMN, operands) for operands in column_totals(asked, option[0], pool)]
         elif asked.operation in ("difference", "ratio", "percentage of", "average", "sum"):
             found += _of_several(asked, option, pool)
     return sorted(found, key=lambda choice: -choice.score)
@@ -237,6 +237,9 @@ def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator
         if points is None or len(set(points)) < len(points):
             continue
         operands = tuple(zip((match.series for match in matches), points, strict=True))
+        if any(match.series.spoken for match in matches) and len({point.figure.value for point in points}) < len(points):
+            # A sentence repeats what a table or another sentence gives.
+            continue
         yield Choice(_fit(matches, operands), operands, len(option) - 1 if shares else 1)
 
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from rag_core.arithmetic.choosing import Choice, choices
+from rag_core.arithmetic.choosing import COLUMN, Choice, choices
 from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow, is_shortfall
-from rag_core.arithmetic.outright import agrees, stated_changes
+from rag_core.arithmetic.outright import agrees, stated_changes, stated_total
 from rag_core.arithmetic.phrases import BY_AMOUNT
 from rag_core.arithmetic.prose import prose_series
+from rag_core.arithmetic.prosefacts import prose_facts
 from rag_core.arithmetic.questions import Asked, Subject, read_question
 from rag_core.arithmetic.remainders import Rest, read_rest, rests, shares
 from rag_core.arithmetic.series import Point, Series, table_series
@@ -29,6 +30,8 @@ _MOST_HITS = 8
 _BLOCKED = 0.08
 # Where the operands fit less well than this, they are as often others as those that were meant.
 _LEAST_SCORE = 0.68
+_LEAST_FACTS = 0.86
+_OF_FACTS = ("difference", "sum", "average", "ratio", "percentage of")
 _ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.
 _CHANGES = ("change", "increase", "decrease", "movement", "growth", "reduction", "decline", "fall", "rise", "drop", "cut")
@@ -54,7 +57,13 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     asked = read_question(question)
     if asked is None:
         return None
-    return _of_series(asked, hits) or _of_sentence(asked, hits)
+    series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
+    found = _of_series(asked, hits, series, _LEAST_SCORE) or _of_sentence(asked, hits)
+    if found is None and asked.operation in _OF_FACTS:
+        # What sentences give one by one is told less surely: it has to fit better.
+        several = replace(asked, options=tuple(option for option in asked.options if len(option) > 1))
+        found = _of_series(several, hits, [*series, *prose_facts(hits)], _LEAST_FACTS)
+    return found
 
 
 def _left(rest: Rest, hits: Sequence[Hit]) -> Computation | None:
@@ -80,9 +89,8 @@ def _agreed(asked: Asked, readings: Sequence[Choice]) -> Computation | None:
     return tell(asked, readings[0], results[0])
 
 
-def _of_series(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
-    """Return what is computed from the line items of tables and from figures that sentences give by period."""
-    series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
+def _of_series(asked: Asked, hits: Sequence[Hit], series: Sequence[Series], least: float) -> Computation | None:
+    """Return what is computed from line items of tables and sentences, where they fit the question by `least`."""
     if not series:
         return None
     pool = gather(series, hits)
@@ -91,7 +99,7 @@ def _of_series(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
     if not usable:
         return None
     best, result = usable[0]
-    if best.score < _LEAST_SCORE:
+    if best.score < least:
         return None
     if any(choice.score > best.score + _BLOCKED for choice, _ in found) or _is_lookup(asked, best, pool):
         return None
@@ -105,6 +113,8 @@ def _of_series(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
 
 def _is_stated(asked: Asked, best: Choice, result: Result, hits: Sequence[Hit]) -> bool:
     """Tell whether the text says the change itself: then it is read, unless a table gives the same more exactly."""
+    if asked.kind == "column" or (asked.operation == "sum" and best.score == COLUMN):
+        return stated_total(asked, hits)
     if asked.operation not in ("change", "percentage change", "difference"):
         return False
     scale = 0 if result.percent else best.operands[0][0].unit.scale

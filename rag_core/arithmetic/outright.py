@@ -14,7 +14,7 @@ from rag_core.language.periods import find_periods
 from rag_core.language.sentences import sentence_spans
 from rag_core.records import Hit
 
-__all__ = ["agrees", "stated_changes"]
+__all__ = ["agrees", "is_change", "stated_changes", "stated_total"]
 
 _MOST_SENTENCES = 300
 _CHANGING = (
@@ -30,6 +30,8 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 
+_TOTAL = re.compile(r"\b(?:total\w*|sum|aggregat\w*|altogether|in all|together|combined)\b", re.IGNORECASE)
+
 
 def stated_changes(asked: Asked, hits: Sequence[Hit]) -> list[Figure]:
     """Return the changes that sentences state of what `asked` is about: rates for a percentage change, else amounts."""
@@ -41,8 +43,22 @@ def stated_changes(asked: Asked, hits: Sequence[Hit]) -> list[Figure]:
         for sentence in _sentences(hits)
         if _is_about(sentence, subjects, named)
         for figure, start, end in counted_figures(sentence)
-        if figure.percent == percent and (_BEFORE.search(sentence[:start]) or _AFTER.match(sentence[end:]))
+        if figure.percent == percent and is_change(sentence, start, end)
     ]
+
+
+def is_change(sentence: str, start: int, end: int) -> bool:
+    """Tell whether the figure at `[start, end)` of a sentence is by how much something changed, or differs."""
+    return bool(_BEFORE.search(sentence[:start]) or _AFTER.match(sentence[end:]))
+
+
+def stated_total(asked: Asked, hits: Sequence[Hit]) -> bool:
+    """Tell whether a sentence gives a total of what `asked` is about."""
+    subjects = [set(option[0].words) - GENERIC for option in asked.options if len(option) == 1]
+    return any(
+        _is_about(sentence, subjects, set()) and _TOTAL.search(sentence) and counted_figures(sentence)
+        for sentence in _sentences(hits)
+    )
 
 
 def agrees(value: Decimal, scale: int, figure: Figure) -> bool:

@@ -20,7 +20,7 @@ from rag_core.language.periods import Period, find_periods, without_periods
 from rag_core.language.sentences import sentence_spans
 from rag_core.records import Hit
 
-__all__ = ["prose_series"]
+__all__ = ["prose_sentences", "prose_series", "spoken_name"]
 
 _MOST_SENTENCES = 300
 _LONGEST = 700
@@ -58,30 +58,32 @@ class _Item:
 
 def prose_series(hits: Sequence[Hit]) -> list[Series]:
     """Return the series that the sentences of `hits` give, outside of tables."""
-    found: list[Series] = []
+    found: list[Series | None] = []
+    far = {id(hit): frozenset(words(hit.text)) for hit in hits}
+    for hit, rank, number, start, end in prose_sentences(hits):
+        sentence = hit.document.text[start:end]
+        for label, pairs in _readings(sentence):
+            found.append(_series(hit, rank, number, start, end, label, pairs, far[id(hit)]))
+        for pair in sentence_pairs(sentence):
+            found.append(_of_pair(hit, rank, number, start, end, pair, far[id(hit)]))
+    return [series for series in found if series is not None]
+
+
+def prose_sentences(hits: Sequence[Hit]) -> Iterator[tuple[Hit, int, int, int, int]]:
+    """Yield the sentences of `hits` outside of tables, each once: its hit, the hit's place, its number, its span."""
     seen: set[tuple[str, int]] = set()
     for rank, hit in enumerate(hits):
-        text, far = hit.document.text, frozenset(words(hit.text))
+        text = hit.document.text
         for number, (start, end) in enumerate(sentence_spans(text, hit.start, hit.end)[:_MOST_SENTENCES]):
-            sentence = text[start:end]
-            if " | " in sentence or len(sentence) > _LONGEST or (hit.document.id, start) in seen:
+            if " | " in text[start:end] or end - start > _LONGEST or (hit.document.id, start) in seen:
                 continue
             seen.add((hit.document.id, start))
-            for label, pairs in _readings(sentence):
-                series = _series(hit, rank, number, start, end, label, pairs, far)
-                if series is not None:
-                    found.append(series)
-            found += [
-                series
-                for pair in sentence_pairs(sentence)
-                if (series := _of_pair(hit, rank, number, start, end, pair, far)) is not None
-            ]
-    return found
+            yield hit, rank, number, start, end
 
 
 def _of_pair(hit: Hit, rank: int, number: int, start: int, end: int, pair: Pair, far: frozenset[str]) -> Series | None:
     """Return the series of a figure and the one before it, or None where the sentence does not say of what they are."""
-    name = _name(pair.label[_last_figure(pair.label) :]) or _name(pair.label)
+    name = spoken_name(pair.label[_last_figure(pair.label) :]) or spoken_name(pair.label)
     if not words(name):
         return None
     unit = pair.later[0]
@@ -118,7 +120,7 @@ def _title(hit: Hit, start: int) -> frozenset[str]:
     return frozenset(words(" ".join([*hit.headings, hit.document.text[max(0, start - 200) : start]])))
 
 
-def _name(label: str) -> str:
+def spoken_name(label: str) -> str:
     """Return what a sentence says that figures are of, without the words that say how they came about."""
     return " ".join(_VERBS.sub(" ", without_periods(label)).split()).strip(" ,;:()")
 
@@ -211,7 +213,7 @@ def _series(
     figures = [item.value for item, _ in pairs if isinstance(item.value, Figure)]
     units = {(figure.currency, figure.scale, figure.percent) for figure in figures}
     periods = {period for _, period in pairs}
-    name = _name(label)
+    name = spoken_name(label)
     if len(units) != 1 or len(periods) != len(pairs) or len(figures) != len(pairs) or not words(name):
         return None
     currency, scale, percent = units.pop()
