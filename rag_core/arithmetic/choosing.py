@@ -11,6 +11,7 @@ from rag_core.arithmetic.columnsums import column_totals
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
 from rag_core.arithmetic.questions import Asked, Subject
 from rag_core.arithmetic.series import Point, Series
+from rag_core.arithmetic.wording import LIGHT
 from rag_core.language.periods import Period, duration
 
 __all__ = ["COLUMN", "Choice", "choices"]
@@ -62,9 +63,16 @@ def _of_one(asked: Asked, subject: Subject, pool: Pool) -> Iterator[Choice]:
     if asked.operation in ("ratio", "percentage of"):
         return
     whole = asked.kind == "column"
-    for match in _of_kind(asked, pool.ranked(subject)):
+    for match in _of_kind(asked, pool.ranked(_heard(subject, pool))):
         points = () if whole else _points(asked, subject, match.series)
         yield Choice(match.score, tuple((match.series, point) for point in points))
+
+
+def _heard(subject: Subject, pool: Pool) -> Subject:
+    """Return a subject without the verbs and particles of the question, where no row's name has them."""
+    named = {word for counts in pool.counts.values() for word in counts}
+    kept = tuple(word for word in subject.words if word not in LIGHT or word in named)
+    return replace(subject, words=kept) if kept else subject
 
 
 def _of_kind(asked: Asked, matches: list[Match]) -> list[Match]:
@@ -223,7 +231,7 @@ def _one_kind(points: Sequence[Point]) -> bool:
 def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator[Choice]:
     """Yield the ways to take one cell for each subject, all of one period, from one table or document."""
     shares = asked.operation in ("ratio", "percentage of")
-    ranked = [_of_kind(asked, pool.ranked(subject))[:_MOST_MATCHES] for subject in option]
+    ranked = [_of_kind(asked, pool.ranked(_heard(subject, pool)))[:_MOST_MATCHES] for subject in option]
     if shares and not _ALL.isdisjoint(option[-1].words):
         ranked[-1] = [*_bare_totals(ranked[0][:2], pool), *ranked[-1]]
     if not all(ranked) or (len(option) > 4 and len({len(matches) for matches in ranked}) > 3):
@@ -237,7 +245,9 @@ def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator
         if points is None or len(set(points)) < len(points):
             continue
         operands = tuple(zip((match.series for match in matches), points, strict=True))
-        if any(match.series.spoken for match in matches) and len({point.figure.value for point in points}) < len(points):
+        if any(match.series.spoken for match in matches) and len({point.figure.value for point in points}) < len(
+            points
+        ):
             # A sentence repeats what a table or another sentence gives.
             continue
         yield Choice(_fit(matches, operands), operands, len(option) - 1 if shares else 1)

@@ -13,7 +13,9 @@ __all__ = ["column_totals"]
 
 _LEAST_ROWS, _MOST_ROWS = 2, 24
 # Rows that are sums themselves, parts of other rows, or no amounts to be added.
-_NO_ADDENDS = frozenset(words("total sum subtotal net gross balance less thereof including average mean carrying opening closing"))
+_NO_ADDENDS = frozenset(
+    words("total sum subtotal net gross balance less thereof including average mean carrying opening closing")
+)
 
 Operands = tuple[tuple[Series, Point], ...]
 

@@ -11,8 +11,8 @@ from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow, is_shortfall
-from rag_core.arithmetic.outright import agrees, stated_changes, stated_total
-from rag_core.arithmetic.phrases import BY_AMOUNT
+from rag_core.arithmetic.outright import agrees, stated_changes, stated_margin, stated_total
+from rag_core.arithmetic.phrases import BY_AMOUNT, OPEN_CHANGE
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.prosefacts import prose_facts
 from rag_core.arithmetic.questions import Asked, Subject, read_question
@@ -34,7 +34,19 @@ _LEAST_FACTS = 0.86
 _OF_FACTS = ("difference", "sum", "average", "ratio", "percentage of")
 _ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.
-_CHANGES = ("change", "increase", "decrease", "movement", "growth", "reduction", "decline", "fall", "rise", "drop", "cut")
+_CHANGES = (
+    "change",
+    "increase",
+    "decrease",
+    "movement",
+    "growth",
+    "reduction",
+    "decline",
+    "fall",
+    "rise",
+    "drop",
+    "cut",
+)
 _OPERATION_WORDS = {
     "average": ("average", "mean"),
     "change": _CHANGES,
@@ -55,7 +67,7 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     if (rest := read_rest(question)) is not None and (left := _left(rest, hits)) is not None:
         return left
     asked = read_question(question)
-    if asked is None:
+    if asked is None or (asked.operation == "percentage of" and stated_margin(question, hits)):
         return None
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
     found = _of_series(asked, hits, series, _LEAST_SCORE) or _of_sentence(asked, hits)
@@ -108,7 +120,14 @@ def _of_series(asked: Asked, hits: Sequence[Hit], series: Sequence[Series], leas
             break
         if not _agree(_scaled(best, result), _scaled(rival, other)):
             return None
-    return None if _is_stated(asked, best, result, hits) else tell(asked, best, result)
+    return None if _is_stated(asked, best, result, hits) else tell(asked, best, result, _rate(asked, best, result))
+
+
+def _rate(asked: Asked, best: Choice, result: Result) -> Result | None:
+    """Return the change in percent too where "how much did it grow" asks for neither an amount nor a rate."""
+    if asked.operation != "change" or result.percent or not OPEN_CHANGE.search(asked.text) or len(best.operands) != 2:
+        return None
+    return calculate("percentage change", _numbers(asked, best.operands), falling=asked.falling)
 
 
 def _is_stated(asked: Asked, best: Choice, result: Result, hits: Sequence[Hit]) -> bool:
@@ -136,7 +155,8 @@ def _is_lookup(asked: Asked, best: Choice, pool: Pool) -> bool:
     """Tell whether the document itself has a row of what is asked for, such as one that is called an average."""
     named = {stem for word in _OPERATION_WORDS.get(asked.operation, ()) for stem in words(word)}
     if asked.kind == "signed" and any(
-        match.score >= best.score - MARGIN for match in pool.ranked(Subject(asked.text, words(asked.text.replace("excess of", " "))))
+        match.score >= best.score - MARGIN
+        for match in pool.ranked(Subject(asked.text, words(asked.text.replace("excess of", " "))))
     ):
         return True
     whole = Subject(asked.text, words(asked.text))

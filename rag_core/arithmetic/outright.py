@@ -10,11 +10,11 @@ from rag_core.arithmetic.figures import Figure, rounded
 from rag_core.arithmetic.prosewholes import counted_figures
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.wording import GENERIC, same_as, words
-from rag_core.language.periods import find_periods
+from rag_core.language.periods import find_periods, without_periods
 from rag_core.language.sentences import sentence_spans
 from rag_core.records import Hit
 
-__all__ = ["agrees", "is_change", "stated_changes", "stated_total"]
+__all__ = ["agrees", "is_change", "stated_changes", "stated_margin", "stated_total"]
 
 _MOST_SENTENCES = 300
 _CHANGING = (
@@ -30,6 +30,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 
+_MARGIN = "margin"
 _TOTAL = re.compile(r"\b(?:total\w*|sum|aggregat\w*|altogether|in all|together|combined)\b", re.IGNORECASE)
 
 
@@ -59,6 +60,20 @@ def stated_total(asked: Asked, hits: Sequence[Hit]) -> bool:
         _is_about(sentence, subjects, set()) and _TOTAL.search(sentence) and counted_figures(sentence)
         for sentence in _sentences(hits)
     )
+
+
+def stated_margin(question: str, hits: Sequence[Hit]) -> bool:
+    """Tell whether `question` asks for a margin that a row or a sentence gives."""
+    wanted = set(words(without_periods(question))) - GENERIC
+    if _MARGIN not in wanted:
+        return False
+    for hit in hits:
+        text = hit.document.text
+        for start, end in sentence_spans(text, hit.start, hit.end):
+            held = set(words(text[start:end]))
+            if _MARGIN in held and all(word in held or same_as(word, held) for word in wanted):
+                return True
+    return False
 
 
 def agrees(value: Decimal, scale: int, figure: Figure) -> bool:

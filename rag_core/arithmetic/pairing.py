@@ -15,7 +15,9 @@ from rag_core.language.periods import without_periods
 __all__ = ["completed", "part_of"]
 
 _HEADED = re.compile(r"^(?P<head>.+?)\s(?P<link>of|for|in|at|from|on)\s(?P<name>.+)$")
-_LED = re.compile(r"^\W*(?:(?:that|those|the one|it|there)\s)?(?:was\s|were\s|is\s|are\s)?(?:of|for|in|at|from|on)\s(?P<name>.+)$")
+_LED = re.compile(
+    r"^\W*(?:(?:that|those|the one|it|there)\s)?(?:was\s|were\s|is\s|are\s)?(?:of|for|in|at|from|on)\s(?P<name>.+)$"
+)
 _OWNED = re.compile(r"^(?P<owner>.+?'s?)\s(?P<thing>.+)$")
 _OWNS = re.compile(r"'s?\W*$")
 _WHOLE = re.compile(r"\b(?:total|all|overall|whole|entire|group|gross|its|their|the)\b")

@@ -30,6 +30,7 @@ __all__ = [
     "MOST",
     "NOT_FIGURES",
     "OF_WHOLE",
+    "OPEN_CHANGE",
     "PERCENT",
     "PERCENT_CHANGE",
     "POINTS",
@@ -74,6 +75,9 @@ BY_PERCENT = re.compile(
 )
 CHANGE = re.compile(rf"\b{DIRECTION}(?= (?:of|in|for|from|between|to)\b|\?|$)")
 BY_AMOUNT = re.compile(rf"\b(?:by )?how much (?:did|has|have|had)\b(?P<rest>.*\b(?:{VERB})\b.*)")
+OPEN_CHANGE = re.compile(
+    rf"^\W*how much (?:did|has|have)\b.*\b(?:{VERB})\b(?!.*(?:[$€£¥]|\b(?:in|by|amount)\b \w*(?:dollar|euro|pound|million|thousand)))"
+)
 DIFFERENCE = re.compile(r"\b(?:absolute |nominal |net )?difference(?= (?:of|in|between|for|from)\b)")
 EXCESS = re.compile(
     r"\b(?:by )?how (?:much|many) (?:\w+ )?(?:higher|lower|more|less|larger|smaller|greater|bigger|fewer)\b(?P<rest>.+)"

@@ -24,7 +24,9 @@ _OF = re.compile(
     re.IGNORECASE,
 )
 _BOUNDARY = re.compile(r"[,;()]|\b(?:and|while|whereas|but|against|plus|with)\b")
-_PERIOD_AFTER = re.compile(r"\s*,?\s*\(?(?:in|for|at|on|as (?:at|of)|during)?\s*(?:the )?(?:end of |year |fiscal )*$", re.IGNORECASE)
+_PERIOD_AFTER = re.compile(
+    r"\s*,?\s*\(?(?:in|for|at|on|as (?:at|of)|during)?\s*(?:the )?(?:end of |year |fiscal )*$", re.IGNORECASE
+)
 _LONGEST = 12
 
 
@@ -69,7 +71,9 @@ def _series(hit: Hit, rank: int, name: str, sentence: str, point: Point, figure:
         own=words(name),
         column=(),
         section=words(sentence),
-        near=frozenset(words(" ".join([*hit.headings, hit.document.text[max(0, point.row_start - 200) : point.row_start]]))),
+        near=frozenset(
+            words(" ".join([*hit.headings, hit.document.text[max(0, point.row_start - 200) : point.row_start]]))
+        ),
         far=frozenset(),
         points=(point,),
         unit=Unit(figure.currency, figure.scale, figure.percent),

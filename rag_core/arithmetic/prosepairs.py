@@ -24,7 +24,9 @@ _PRIOR = (
     r"(?:a|one)\s+year\s+(?:earlier|before|ago|previously)|(?:the\s+)?year\s+before|previously)"
 )
 _WHEN = rf"(?:(?:in|for|at|on|as\s+(?:at|of)|during)\s+)?(?:the\s+)?(?:(?:end\s+of|year|financial\s+year|fiscal)\s+)*(?:{_MASK}+|{_PRIOR})"
-_BRACKETED = re.compile(rf"(?P<tail>{_WORDS}{{0,8}}?)(?:\s*,?\s*{_WHEN})?\s*[(\[]\s*{_WHEN}\s*[:,]?\s*(?:was|were)?\s*", re.IGNORECASE)
+_BRACKETED = re.compile(
+    rf"(?P<tail>{_WORDS}{{0,8}}?)(?:\s*,?\s*{_WHEN})?\s*[(\[]\s*{_WHEN}\s*[:,]?\s*(?:was|were)?\s*", re.IGNORECASE
+)
 _AGAINST = re.compile(
     rf"(?P<tail>{_WORDS}{{0,6}}?)(?:\s*{_WHEN})?\s*,?\s*(?:as\s+)?(?:compared\s+(?:with|to)|against|versus|vs\.?|after|up\s+from|"
     r"down\s+from)\s+(?:just\s+|only\s+)?",

@@ -18,8 +18,12 @@ __all__ = ["Share", "counted_figures", "sentence_shares"]
 
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
 _NUMBER = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
-_OF_WHICH = re.compile(r"\s*[^,;.()]{0,60}?,?\s*\(?of\s+(?:which|whom|these|this|that amount)\s+(?:about\s+|some\s+)?", re.IGNORECASE)
-_OF_THE_BEFORE = re.compile(r"(?:^|[,;]\s+|\bwhile\s+)of\s+(?:the|its|our|their|these|a total of)\s+(?:total\s+(?:of\s+)?)?$", re.IGNORECASE)
+_OF_WHICH = re.compile(
+    r"\s*[^,;.()]{0,60}?,?\s*\(?of\s+(?:which|whom|these|this|that amount)\s+(?:about\s+|some\s+)?", re.IGNORECASE
+)
+_OF_THE_BEFORE = re.compile(
+    r"(?:^|[,;]\s+|\bwhile\s+)of\s+(?:the|its|our|their|these|a total of)\s+(?:total\s+(?:of\s+)?)?$", re.IGNORECASE
+)
 _PART_AFTER = re.compile(r"(?P<whole>[^,;.]{1,80}),\s+(?:about\s+|only\s+|some\s+)?(?:a further\s+)?", re.IGNORECASE)
 _OF_THE = re.compile(r"\s+(?:\w+\s+)?of\s+(?:the|its|our|their)\s+", re.IGNORECASE)
 _INCLUDED = re.compile(r"(?P<whole>[^,;.]{0,60}?),?\s+(?:includ(?:es|ed|ing)|comprising|thereof)\s+", re.IGNORECASE)

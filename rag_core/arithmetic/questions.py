@@ -59,7 +59,9 @@ __all__ = ["Asked", "Subject", "read_question"]
 
 _LONGEST = 400
 # Growth in money is no rate.
-_MONEY = re.compile(r"\bin (?:thousand|million|billion|[a-z]{3} (?:thousand|million)|\w*[$€£])|\b(?:amount|in dollars|in euros)\b")
+_MONEY = re.compile(
+    r"\bin (?:thousand|million|billion|[a-z]{3} (?:thousand|million)|\w*[$€£])|\b(?:amount|in dollars|in euros)\b"
+)
 _MOST_OPTIONS = 20
 
 

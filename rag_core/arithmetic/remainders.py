@@ -39,7 +39,8 @@ _RESTS = tuple(
     )
 )
 _REST_WORDS = re.compile(
-    r"\b(?:remaining|remainder|the rest|the balance|left over|undrawn|unused|unpaid|unsold|uncollected)\b", re.IGNORECASE
+    r"\b(?:remaining|remainder|the rest|the balance|left over|undrawn|unused|unpaid|unsold|uncollected)\b",
+    re.IGNORECASE,
 )
 # What a question calls the remainder, and the sentence only the whole.
 _CALLED = frozenset(words("final remaining outstanding rest balance still remainder part portion"))
@@ -87,7 +88,8 @@ def rests(rest: Rest, hits: Sequence[Hit]) -> list[Found]:
     return [
         _operands(hit, start, end, share)
         for hit, start, end, share in _shares(hits)
-        if _fits(rest.whole, rest.part, rest.text, hit, (start, end), share) and (rest.part or _only(hit, start, end, share))
+        if _fits(rest.whole, rest.part, rest.text, hit, (start, end), share)
+        and (rest.part or _only(hit, start, end, share))
     ]
 
 
@@ -146,7 +148,11 @@ def _covered(text: str, own: Sequence[str], around: Iterable[str]) -> bool:
     wanted = set(words(FILLERS.sub(" ", without_periods(text)))) - GENERIC - _CALLED
     around = {*own, *around}
     held = [word for word in wanted if word in own or same_as(word, own)]
-    return bool(wanted) and len(held) * 2 >= len(wanted) and all(word in around or same_as(word, around) for word in wanted)
+    return (
+        bool(wanted)
+        and len(held) * 2 >= len(wanted)
+        and all(word in around or same_as(word, around) for word in wanted)
+    )
 
 
 def _only(hit: Hit, start: int, end: int, share: Share) -> bool:
@@ -156,7 +162,8 @@ def _only(hit: Hit, start: int, end: int, share: Share) -> bool:
 
 def _operands(hit: Hit, start: int, end: int, share: Share) -> Found:
     return Found(
-        _operand(hit, start, end, share.whole, share.whole_label), _operand(hit, start, end, share.part, share.part_label)
+        _operand(hit, start, end, share.whole, share.whole_label),
+        _operand(hit, start, end, share.part, share.part_label),
     )
 
 

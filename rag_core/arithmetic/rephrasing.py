@@ -28,6 +28,9 @@ _EITHER = r"improve(?:d)?|worsen(?:ed)?|deteriorate(?:d)?|shift(?:ed)?|move(?:d)
 _SHORT = r"fall short of|fell short of|miss(?:ed)?|lag(?:ged)?(?: behind)?|trail(?:ed)?|undershoot|undershot|stay(?:ed)? below"
 _OVER = r"exceed(?:ed)?|beat|surpass(?:ed)?|outstrip(?:ped)?|overshoot|overshot|top(?:ped)?|outweigh(?:ed)?"
 
+# Whose margin; a change or a mean of margins is none.
+_WHO = rf"(?P<who>(?:(?!.*\b(?:{DIRECTION}|difference|average|gap|spread)\b.* margin).+? )?)"
+
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
@@ -38,7 +41,10 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"^\W*(?P<rest>.+?) (?P<verb>{VERB}|{_UP}|{_DOWN}) (?:by )?(?P<ask>how much|what {_PERCENT}|how many percentage points)\b",
             r"by \g<ask> did \g<rest> \g<verb>",
         ),
-        (rf"\b(?P<what>{DIRECTION})(?P<rest> (?:in|of) .+?),? (?:in|as a) {_PERCENT}\W*$", r"percentage \g<what>\g<rest>"),
+        (
+            rf"\b(?P<what>{DIRECTION})(?P<rest> (?:in|of) .+?),? (?:in|as a) {_PERCENT}\W*$",
+            r"percentage \g<what>\g<rest>",
+        ),
         (rf"^\W*(?={DIRECTION} (?:in|of) )", "what was the "),
         (r"\b(?:gap|spread|delta|distance)(?= between\b)", "difference"),
         (
@@ -50,7 +56,10 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"by how much did \g<rest> \g<things> decrease",
         ),
         (r"\bhow much,? in (?:per ?cent|percentage terms|%),? (did|has|have)\b", r"by what percent \1"),
-        (rf"^\W*(?:by )?how much (did|has|have) (?P<rest>.*\S),? (?:in|as a) {_PERCENT}\W*$", r"by what percent \1 \g<rest>"),
+        (
+            rf"^\W*(?:by )?how much (did|has|have) (?P<rest>.*\S),? (?:in|as a) {_PERCENT}\W*$",
+            r"by what percent \1 \g<rest>",
+        ),
         # How one figure stands to another.
         (
             r"\bhow (?:far|much) (?:below|under|short of|behind) (?P<second>.+?) (?P<be>was|were|is|are|did|has) (?P<first>.+)",
@@ -60,21 +69,41 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"\bhow (?:far|much) (?:above|over|ahead of|beyond) (?P<second>.+?) (?P<be>was|were|is|are|did|has) (?P<first>.+)",
             r"how much higher \g<be> \g<first> than \g<second>",
         ),
-        (rf"\b{_ASKS} {_DID} (?P<first>.+?) (?:{_SHORT}) (?P<second>.+)", r"how much lower was \g<first> than \g<second>"),
-        (rf"\b{_ASKS} {_DID} (?P<first>.+?) (?:{_OVER}) (?P<second>.+)", r"how much higher was \g<first> than \g<second>"),
+        (
+            rf"\b{_ASKS} {_DID} (?P<first>.+?) (?:{_SHORT}) (?P<second>.+)",
+            r"how much lower was \g<first> than \g<second>",
+        ),
+        (
+            rf"\b{_ASKS} {_DID} (?P<first>.+?) (?:{_OVER}) (?P<second>.+)",
+            r"how much higher was \g<first> than \g<second>",
+        ),
         # Up, down, or either.
         (rf"(?P<ask>\b(?:{_ASKS}) (?:{_DID}|was|were) .+?)\b(?:{_UP})\b", r"\g<ask>increase"),
         (rf"(?P<ask>\b(?:{_ASKS}) (?:{_DID}|was|were) .+?)\b(?:{_DOWN})\b", r"\g<ask>decrease"),
         (rf"\b(?:{_ASKS}) {_DID} (?P<rest>.+?)\b(?:{_EITHER})\b(?: by\b)?", r"difference in \g<rest>"),
-        (r"\bby how much (?:was|were) (?P<rest>.+?)\b(?:raised|lifted|increased)\b", r"by how much did \g<rest>increase"),
+        (
+            r"\bby how much (?:was|were) (?P<rest>.+?)\b(?:raised|lifted|increased)\b",
+            r"by how much did \g<rest>increase",
+        ),
         (r"\bby how much (?:was|were) (?P<rest>.+?)\b(?:cut|lowered|reduced)\b", r"by how much did \g<rest>decrease"),
         (rf"\b{_PERCENT} cut\b", "percentage decrease"),
-        # Shares, times, sums.
+        # Margins by their definition, shares, times, sums.
+        (
+            rf"\bwhat (?:was|is|were|are) {_WHO}(?P<kind>operating|gross|net)(?: profit)? margin\b(?P<rest>[^?]*)",
+            r"\g<who>\g<kind> profit \g<rest> as a percentage of \g<who> revenue \g<rest>",
+        ),
+        (
+            rf"\bwhat (?:was|is|were|are) {_WHO}(?P<kind>(?:adjusted )?ebitd?a?) margin\b(?P<rest>[^?]*)",
+            r"\g<who>\g<kind> \g<rest> as a percentage of \g<who> revenue \g<rest>",
+        ),
         (
             rf"\bhow much of (?P<whole>.+?) (?P<be>was|were|is|are|came|went) (?P<part>.+?),? (?:in|as a) {_PERCENT}\W*$",
             r"what percentage of \g<whole> \g<be> \g<part>",
         ),
-        (rf"\b(?:what|which) (?:proportion|fraction|portion|part) (?P<rest>of .+?),? (?:in|as a) {_PERCENT}\W*$", r"what share \g<rest>"),
+        (
+            rf"\b(?:what|which) (?:proportion|fraction|portion|part) (?P<rest>of .+?),? (?:in|as a) {_PERCENT}\W*$",
+            r"what share \g<rest>",
+        ),
         (
             r"\bhow (?:big|large|great|high|small) an? (?:share|part|portion|proportion|percentage|fraction) (?=of|in)",
             "what share ",
@@ -91,20 +120,33 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(?:than|as) (?P<second>.+)",
             r"ratio of \g<first> to \g<second>",
         ),
+        # One quantity of two rows, where not each is asked for.
+        (
+            r"^\W*how (?:much|many) (?!more|fewer|less|higher|lower|of\b)(?P<first>.+? (?:in|on|for|by|from|at) [^,]+? and [^,]+)$",
+            r"sum of \g<first>",
+        ),
         (r"\bwhat (?:is|was) (?P<first>.+?) plus (?P<second>.+)", r"sum of \g<first> and \g<second>"),
         (
             r"\bhow many times (?:over )?(?:did|does|do|was|were|is|are) (?P<first>.+?) cover(?:ed)?(?: by)? (?P<second>.+)",
             r"ratio of \g<first> to \g<second>",
         ),
-        (r"\b(?:add(?:ed)? up|came|come|amount(?:ed)?) to in (?:all|total)\b|\badd(?:ed)? up to\b|\bin all\b|\baltogether\b", "together"),
+        (
+            r"\b(?:add(?:ed)? up|came|come|amount(?:ed)?) to in (?:all|total)\b|\badd(?:ed)? up to\b|\bin all\b|\baltogether\b",
+            "together",
+        ),
     )
 )
-_TAKEN_OFF = re.compile(r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of|without|excluding|after deducting)\s(?!than\b)(?P<second>.+)")
+_TAKEN_OFF = re.compile(
+    r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of|without|excluding|after deducting)\s(?!than\b)(?P<second>.+)"
+)
+_EACH = re.compile(r"\b(?:each|respective(?:ly)?|separately)\b")
 _COMPARES = re.compile(r"\b(?:how (?:much|many|far)|more or|no|not|nothing|difference|ratio)\b")
 
 
 def rephrased(text: str) -> str:
     """Return `text` in the words of the question patterns; as it is where nothing fits."""
+    if _EACH.search(text):
+        return text
     for pattern, put in _REWRITES:
         text = pattern.sub(put, text, count=1)
     taken = _TAKEN_OFF.search(text)

@@ -19,8 +19,8 @@ _MINUS = "\u2212"
 _LONGEST_LABEL = 120
 
 
-def tell(asked: Asked, choice: Choice, result: Result) -> Computation:
-    """Return the computation of `result` from the operands of `choice`."""
+def tell(asked: Asked, choice: Choice, result: Result, rate: Result | None = None) -> Computation:
+    """Return the computation of `result` from the operands of `choice`; `rate` is the same change in percent."""
     operands = tuple(_operand(series, point) for series, point in choice.operands)
     if asked.operation in ("count", "highest", "lowest"):
         return _compared(asked, choice.operands, operands, result)
@@ -33,6 +33,10 @@ def tell(asked: Asked, choice: Choice, result: Result) -> Computation:
     text = _with_unit(number, unit, result.points)
     formula = f"{result.formula} = {text.replace('-', _MINUS)}"
     value = rounded(result.value, result.places)
+    if rate is not None:
+        percent = f"{result_text(rate)}%"
+        formula = f"{formula}; {rate.formula} = {percent.replace('-', _MINUS)}"
+        text = f"{text}, or {percent}"
     return Computation(asked.operation, formula, value, _unit_name(unit, result.points), operands, text, unit.scale)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rag_core.language.sentences import terms
 
-__all__ = ["GENERIC", "NEGATING", "folded", "same_as", "words"]
+__all__ = ["GENERIC", "LIGHT", "NEGATING", "folded", "same_as", "words"]
 
 # Unlike elsewhere, "other", "all", "under", "over" and "no" are kept: they are what some rows are told apart by.
 _DROPPED = frozenset(
@@ -22,6 +22,16 @@ GENERIC = frozenset(
         "report record recognised year period fiscal end ended quarter annual total consolidated data statement table "
         "respective following given corporation entity nominal dollar term thousand million billion overall specific list "
         "type incurred made present shown carrying different individual component constitution all whole entire"
+    )
+)
+# Verbs and particles of questions: they say what was done with a figure, seldom which one it is.
+LIGHT = frozenset(
+    terms(
+        "earn earned spend spent get got receive received take took taken come came go went gone hold held own owned stand stood "
+        "lie lay make made record report book booked post posted sell sold employ employed use used generate bring brought "
+        "achieve see saw show work worked belong lead led turn turned carry charge charged put actually roughly currently about "
+        "approximately exactly still yet already there here itself altogether overall say said mean account accounted "
+        "represent represented contribute contributed attribute attributable stem people each one"
     )
 )
 # Where one side has one of these and the other has not, they speak of different things.
