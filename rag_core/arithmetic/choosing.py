@@ -10,6 +10,7 @@ from itertools import product
 from rag_core.arithmetic.columnsums import column_totals
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
 from rag_core.arithmetic.questions import Asked, Subject
+from rag_core.arithmetic.rollforwards import movements
 from rag_core.arithmetic.series import Point, Series
 from rag_core.arithmetic.wording import LIGHT
 from rag_core.language.periods import Period, duration
@@ -23,6 +24,8 @@ _OTHER_TABLE, _OTHER_COLUMN, _LISTED = 0.15, 0.06, 0.02
 
 # How well a column fits that is named, whole.
 COLUMN = 0.8
+# A date in the name of a balance is none of the words that have to fit.
+_ROLLED = 0.75
 
 _PERCENT_ASKED = re.compile(r"%|\bper ?cent|\bshare of\b|\bmargin\b")
 _MONEY_ASKED = re.compile(r"[$€£¥]|\b(?:dollar|euro|usd|eur|gbp|amount|value)s?\b")
@@ -63,7 +66,11 @@ def _of_one(asked: Asked, subject: Subject, pool: Pool) -> Iterator[Choice]:
     if asked.operation in ("ratio", "percentage of"):
         return
     whole = asked.kind == "column"
-    for match in _of_kind(asked, pool.ranked(_heard(subject, pool))):
+    ranked = pool.ranked(_heard(subject, pool))
+    if asked.operation in _OVER_TIME:
+        wanted = subject.periods or asked.periods
+        yield from (Choice(max(score, _ROLLED), operands) for score, operands in movements(ranked, wanted))
+    for match in _of_kind(asked, ranked):
         points = () if whole else _points(asked, subject, match.series)
         yield Choice(match.score, tuple((match.series, point) for point in points))
 

@@ -16,8 +16,9 @@ from rag_core.arithmetic.phrases import BY_AMOUNT, OPEN_CHANGE
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.prosefacts import prose_facts
 from rag_core.arithmetic.questions import Asked, Subject, read_question
-from rag_core.arithmetic.remainders import Rest, read_rest, rests, shares
+from rag_core.arithmetic.remainders import Rest, read_rest, rests, shares, spoken_operand
 from rag_core.arithmetic.series import Point, Series, table_series
+from rag_core.arithmetic.statements import steps
 from rag_core.arithmetic.telling import tell
 from rag_core.arithmetic.wording import words
 from rag_core.language.periods import Period
@@ -66,6 +67,8 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     hits = hits[:_MOST_HITS]
     if (rest := read_rest(question)) is not None and (left := _left(rest, hits)) is not None:
         return left
+    if (stepped := _stepped(question, hits)) is not None:
+        return stepped
     asked = read_question(question)
     if asked is None or (asked.operation == "percentage of" and stated_margin(question, hits)):
         return None
@@ -82,6 +85,18 @@ def _left(rest: Rest, hits: Sequence[Hit]) -> Computation | None:
     """Return what is left of a whole after its part, both of one sentence."""
     asked = Asked("difference", (), (), text=rest.text, kind="signed")
     return _agreed(asked, [Choice(1.0, (found.whole, found.part)) for found in rests(rest, hits)])
+
+
+def _stepped(question: str, hits: Sequence[Hit]) -> Computation | None:
+    """Return what one statement gives by a step; None where several give different figures."""
+    found = steps(question, hits)
+    if not found or len({(step.result.value, step.result.percent) for step in found}) > 1:
+        return None
+    step = found[0]
+    sentence = step.hit.document.text[step.start : step.end]
+    operands = tuple(spoken_operand(step.hit, step.start, step.end, item, sentence[: item[1]][-60:]) for item in step.figures)
+    asked = Asked("difference", (), (), text=question, kind="signed")
+    return tell(asked, Choice(1.0, operands), step.result)
 
 
 def _of_sentence(asked: Asked, hits: Sequence[Hit]) -> Computation | None:

@@ -21,7 +21,7 @@ from rag_core.language.periods import find_periods, without_periods
 from rag_core.language.sentences import sentence_spans
 from rag_core.records import Hit
 
-__all__ = ["Found", "Rest", "read_rest", "rests", "shares"]
+__all__ = ["Found", "Rest", "read_rest", "rests", "shares", "spoken_operand"]
 
 _MOST_SENTENCES = 300
 # A document's first words, up to its first table, say what it is about.
@@ -162,12 +162,12 @@ def _only(hit: Hit, start: int, end: int, share: Share) -> bool:
 
 def _operands(hit: Hit, start: int, end: int, share: Share) -> Found:
     return Found(
-        _operand(hit, start, end, share.whole, share.whole_label),
-        _operand(hit, start, end, share.part, share.part_label),
+        spoken_operand(hit, start, end, share.whole, share.whole_label),
+        spoken_operand(hit, start, end, share.part, share.part_label),
     )
 
 
-def _operand(hit: Hit, start: int, end: int, item: tuple[Figure, int, int], label: str) -> tuple[Series, Point]:
+def spoken_operand(hit: Hit, start: int, end: int, item: tuple[Figure, int, int], label: str) -> tuple[Series, Point]:
     figure, first, last = item
     point = Point(None, figure, start + first, start + last, start, end)
     series = Series(
