@@ -69,9 +69,15 @@ def _of_one(asked: Asked, subject: Subject, pool: Pool) -> Iterator[Choice]:
     ranked = pool.ranked(_heard(subject, pool))
     if asked.operation in _OVER_TIME:
         wanted = subject.periods or asked.periods
-        yield from (Choice(max(score, _ROLLED), operands) for score, operands in movements(ranked, wanted))
+        rolled = list(movements(ranked, wanted))
+        yield from (Choice(max(score, _ROLLED), operands) for score, operands in rolled)
+        # The opening balances of two years are those of the closing ones before.
+        opening = {operands[1][0] for _, operands in rolled}
+        ranked = [match for match in ranked if match.series not in opening]
     for match in _of_kind(asked, ranked):
-        points = () if whole else _points(asked, subject, match.series)
+        points = _points(asked, subject, match.series)
+        if whole and len({point.period.year for point in points if point.period}) != 1:
+            points = ()
         yield Choice(match.score, tuple((match.series, point) for point in points))
 
 

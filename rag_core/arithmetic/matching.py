@@ -22,11 +22,12 @@ MARGIN = 0.05
 # Share of the question's weighted words that a row, with what stands around it, must cover; and the least score.
 _LEAST_COVERAGE = 0.62
 _LEAST_SCORE = 0.42
+_LEAST_SPOKEN, _PRECISE = 0.74, 0.6
 _GENERIC_WEIGHT = 0.2
 _SYNONYM, _SECTION, _NEAR, _FAR = 0.9, 0.9, 0.8, 0.5
 # A word that other rows have, and that this one has only in what leads up to the table.
 _TOLD_APART = 0.5
-_PERCENT = frozenset(words("percentage percent rate share"))
+_PERCENT = frozenset(words("percentage percent rate share weight proportion portion"))
 _TOTAL = "total"
 _TOTAL_MISSING = 0.35
 _NEGATED = 0.7
@@ -75,13 +76,16 @@ class Pool:
         if not total or not _touches(wanted, series):
             return 0.0
         coverage = sum(weights[word] * credits[word] for word in wanted) / total
-        if coverage < _LEAST_COVERAGE:
+        if coverage < (_LEAST_SPOKEN if series.paired else _LEAST_COVERAGE):
             return 0.0
         named = [word for word in label if word in wanted or same_as(word, wanted)]
         of_row = sum(weights[word] for word in series.own)
         of_column = 0.4 * sum(weights[word] for word in series.column)
         held = sum(weights[word] * (1.0 if index < len(series.own) else 0.4) for index, word in _placed(series, named))
         precision = held / (of_row + of_column) if of_row + of_column else 1.0
+        if series.paired:
+            # A sentence names its subject at length.
+            precision = max(precision, _PRECISE)
         negated = {word for word in label if word in NEGATING} ^ {word for word in wanted if word in NEGATING}
         around = {*series.section, *series.near}
         told = self.negating[series.table]

@@ -58,10 +58,10 @@ DIRECTION = (
     r"(?:increase\s?/?\s?\(?(?:or |and )?decrease\)?|\(?decrease\)?\s?/?\s?\(?increase\)?|"
     r"change|increase|decrease|growth|decline|reduction|rise|fall|drop|variation|movement|variance)"
 )
-VERB = r"(?:change|increase|decrease|grow|decline|fall|drop|rise|reduce|shrink|vary)(?:d|s|n|ed|ing)?|grew|fell|rose|changed"
+VERB = r"(?:change|increase|decrease|grow|decline|fall|drop|rise|reduce|shrink|vary)(?:d|s|n|ed|ing)?|grew|fell|rose|changed|fallen|risen|shrunk"
 PERCENT = r"(?:percentage|percent|per cent|pct|%)"
 
-POINTS = re.compile(rf"\bpercentage[ -]points?\b(?: {DIRECTION})?")
+POINTS = re.compile(rf"\b(?:percentage|basis)[ -]points?\b(?: {DIRECTION})?")
 CAGR = re.compile(r"\b(?:compound(?:ed)? annual growth rate|cagr)\b")
 PERCENT_CHANGE = re.compile(
     rf"\b(?:year[ -]o(?:ve|n)r?[ -]year |yoy |annual |relative )?{PERCENT}[ -]?(?:wise )?{DIRECTION}\b"

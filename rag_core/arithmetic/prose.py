@@ -45,6 +45,8 @@ _VERBS = re.compile(
     r"(?:fiscal |financial )?years? ended)\b|[$€£¥%]",
     re.IGNORECASE,
 )
+# What follows says more of a thing that has been named.
+_RELATIVE = re.compile(r",?\s+(?:(?:at|in|on|of|for|by)\s+which|which|who|that|where)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ def _title(hit: Hit, start: int) -> frozenset[str]:
 
 def spoken_name(label: str) -> str:
     """Return what a sentence says that figures are of, without the words that say how they came about."""
-    return " ".join(_VERBS.sub(" ", without_periods(label)).split()).strip(" ,;:()")
+    head = _RELATIVE.split(label)[0]
+    names = (" ".join(_VERBS.sub(" ", without_periods(text)).split()).strip(" ,;:()") for text in (head, label))
+    return next((name for name in names if words(name)), "")
 
 
 def _readings(sentence: str) -> Iterator[tuple[str, list[tuple[_Item, Period]]]]:

@@ -29,7 +29,7 @@ _BRACKETED = re.compile(
 )
 _AGAINST = re.compile(
     rf"(?P<tail>{_WORDS}{{0,6}}?)(?:\s*{_WHEN})?\s*,?\s*(?:as\s+)?(?:compared\s+(?:with|to)|against|versus|vs\.?|after|up\s+from|"
-    r"down\s+from)\s+(?:just\s+|only\s+)?",
+    r"down\s+from)\s+(?:just\s+|only\s+|(?:(?:an?|our|its|the)\s+)?(?:\w+\s+){1,3}of\s+)?",
     re.IGNORECASE,
 )
 _DATED = re.compile(rf"\s*,?\s*\(?{_WHEN}", re.IGNORECASE)

@@ -45,8 +45,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"\b(?P<what>{DIRECTION})(?P<rest> (?:in|of) .+?),? (?:in|as a) {_PERCENT}\W*$",
             r"percentage \g<what>\g<rest>",
         ),
-        (rf"^\W*(?={DIRECTION} (?:in|of) )", "what was the "),
-        (r"\b(?:gap|spread|delta|distance)(?= between\b)", "difference"),
+        (r"\b(?:gap|spread|delta|distance|range)(?= between\b)", "difference"),
         (
             r"\bhow many (?P<things>.+?) (?:did|has|have|had) (?P<rest>.+?) (?:add(?:ed)?|gain(?:ed)?)\b",
             r"by how much did \g<rest> \g<things> increase",
@@ -139,6 +138,10 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _TAKEN_OFF = re.compile(
     r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of|without|excluding|after deducting)\s(?!than\b)(?P<second>.+)"
 )
+_ASKING = re.compile(
+    r"^\W*(?:what|which|how|by|in|at|on|as|of|for|from|and|so|the|please|calculate|compute|find|determine|tell|give|show|can|"
+    r"could|if|with|when|where|who|why|is|are|was|were|do|does|did|has|have)\b"
+)
 _EACH = re.compile(r"\b(?:each|respective(?:ly)?|separately)\b")
 _COMPARES = re.compile(r"\b(?:how (?:much|many|far)|more or|no|not|nothing|difference|ratio)\b")
 
@@ -147,6 +150,9 @@ def rephrased(text: str) -> str:
     """Return `text` in the words of the question patterns; as it is where nothing fits."""
     if _EACH.search(text):
         return text
+    if not _ASKING.match(text):
+        # "Change in sales 2019?" is typed for what the change was.
+        text = f"what was the {text}"
     for pattern, put in _REWRITES:
         text = pattern.sub(put, text, count=1)
     taken = _TAKEN_OFF.search(text)

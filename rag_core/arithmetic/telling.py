@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
 from rag_core.arithmetic.choosing import Choice
-from rag_core.arithmetic.figures import rounded
+from rag_core.arithmetic.figures import plain_number, rounded
 from rag_core.arithmetic.operations import Result, result_text
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Point, Series
@@ -17,6 +18,7 @@ __all__ = ["tell"]
 
 _MINUS = "\u2212"
 _LONGEST_LABEL = 120
+_BASIS_POINTS = re.compile(r"\bbasis points?\b|\bbps?\b")
 
 
 def tell(asked: Asked, choice: Choice, result: Result, rate: Result | None = None) -> Computation:
@@ -31,6 +33,8 @@ def tell(asked: Asked, choice: Choice, result: Result, rate: Result | None = Non
         unit = Unit(next((s.unit.currency for s, _ in choice.operands if s.unit.currency), ""), unit.scale)
     number = result_text(result)
     text = _with_unit(number, unit, result.points)
+    if result.points and _BASIS_POINTS.search(asked.text):
+        text = f"{plain_number(result.value * 100, max(0, result.places - 2))} basis points"
     formula = f"{result.formula} = {text.replace('-', _MINUS)}"
     value = rounded(result.value, result.places)
     if rate is not None:

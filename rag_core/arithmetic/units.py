@@ -37,7 +37,7 @@ _CODE = r"(?:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|SEK|NOK|DKK|CAD|AUD|HKD|SGD|TWD|KRW
 _NAMED = {"dollar": "$", "euro": "EUR", "pound": "£", "yen": "JPY", "renminbi": "RMB", "rupee": "INR", "franc": "CHF"}
 _NAME = re.compile(r"\b(?:U\.?S\.? )?(dollar|euro|pound(?! sterling)|yen|renminbi|rupee|franc)s?\b", re.IGNORECASE)
 _CURRENCY = re.compile(rf"({_SYMBOL})|\b({_CODE})(?![A-Za-z])")
-_WORD = re.compile(r"(?:\b|(?<=in))(thousand|million|billion)s?\b", re.IGNORECASE)
+_WORD = re.compile(r"(?<!per )(?:\b|(?<=in))(thousand|million|billion)s?\b", re.IGNORECASE)
 _SHORT = re.compile(rf"(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(mn|mio|mill|m|bn|b|k|000s?)\b", re.IGNORECASE)
 _ZEROS = re.compile(r"['’‘`]\s?000s?\b|\b000s\b|\b000['’]s\b")
 _ALONE = re.compile(r"[(]?\s*(mn|bn|m)\s*[)]?", re.IGNORECASE)
