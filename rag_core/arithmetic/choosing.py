@@ -29,6 +29,7 @@ _ROLLED = 0.75
 
 _PERCENT_ASKED = re.compile(r"%|\bper ?cent|\bshare of\b|\bmargin\b")
 _MONEY_ASKED = re.compile(r"[$€£¥]|\b(?:dollar|euro|usd|eur|gbp|amount|value)s?\b")
+_BASE_YEAR = re.compile(r"\b(?:base|first|earliest) year\b")
 _CLOSING = re.compile(r"\b(?:end of|year[ -]end|closing)\b")
 _ALL = {"total", "all", "whole", "overall"}
 _TOTAL = ("total",)
@@ -169,6 +170,8 @@ def _two(dated: Sequence[Point], wanted: Sequence[Period], asked: Asked) -> tupl
     latest = sorted(dated, key=lambda point: point.period or Period(0))[-2:]
     if len(wanted) == 2:
         pair = [_pick(dated, period) for period in wanted]
+    elif not wanted and _BASE_YEAR.search(asked.text) and len(dated) > 2 and _one_kind(dated):
+        pair = [latest[1], min(dated, key=lambda point: point.period or Period(0))]
     elif asked.base and _one_kind(dated):
         pair = [latest[1], _pick(dated, wanted[0])]
     elif not wanted and asked.prior and _one_kind(dated) and _next(latest):
@@ -246,6 +249,8 @@ def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator
     shares = asked.operation in ("ratio", "percentage of")
     ranked = [_of_kind(asked, pool.ranked(_heard(subject, pool)))[:_MOST_MATCHES] for subject in option]
     if shares and not _ALL.isdisjoint(option[-1].words):
+        totals = [match for match in ranked[-1] if _TOTAL[0] in {*match.series.own, *match.series.column, *match.series.section}]
+        ranked[-1] = totals or ranked[-1]
         ranked[-1] = [*_bare_totals(ranked[0][:2], pool), *ranked[-1]]
     if not all(ranked) or (len(option) > 4 and len({len(matches) for matches in ranked}) > 3):
         ranked = [matches[:2] for matches in ranked]

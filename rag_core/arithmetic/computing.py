@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -33,6 +34,7 @@ _BLOCKED = 0.08
 _LEAST_SCORE = 0.68
 _LEAST_FACTS = 0.86
 _OF_FACTS = ("difference", "sum", "average", "ratio", "percentage of")
+_ASIDE = re.compile(r"\([^()]*\)")
 _ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.
 _CHANGES = (
@@ -73,7 +75,11 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     if asked is None or (asked.operation == "percentage of" and stated_margin(question, hits)):
         return None
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
-    found = _of_series(asked, hits, series, _LEAST_SCORE) or _of_sentence(asked, hits)
+    plain = [_without_asides(item) for item in series]
+    found = _of_series(asked, hits, series, _LEAST_SCORE)
+    if found is None and plain != series:
+        found = _of_series(asked, hits, plain, _LEAST_SCORE)
+    found = found or _of_sentence(asked, hits)
     if found is None and asked.operation in _OF_FACTS:
         # What sentences give one by one is told less surely: it has to fit better.
         several = replace(asked, options=tuple(option for option in asked.options if len(option) > 1))
@@ -143,6 +149,15 @@ def _rate(asked: Asked, best: Choice, result: Result) -> Result | None:
     if asked.operation != "change" or result.percent or not OPEN_CHANGE.search(asked.text) or len(best.operands) != 2:
         return None
     return calculate("percentage change", _numbers(asked, best.operands), falling=asked.falling)
+
+
+def _without_asides(series: Series) -> Series:
+    """Return a series whose row goes by its name alone; what the label has in brackets is said of it, as a heading is."""
+    aside = words(" ".join(_ASIDE.findall(series.label)))
+    own = words(_ASIDE.sub(" ", series.label))
+    if not aside or not own or len(own) >= len(series.own):
+        return series
+    return replace(series, own=own, section=(*series.section, *aside))
 
 
 def _is_stated(asked: Asked, best: Choice, result: Result, hits: Sequence[Hit]) -> bool:

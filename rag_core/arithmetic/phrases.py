@@ -126,7 +126,7 @@ RISING = re.compile(r"\b(?:increase|change|growth|rise|grow|grew|rose|increased|
 FILLERS = re.compile(
     r"\b(?:what|calculate|compute|find|determine|please|tell|give|show|me|can|could|you|how much|how many|was|is|were|are|the|"
     r"prior year|previous year|preceding year|year before|last year|year[ -]o(?:ve|n)r?[ -]year|yoy|compared (?:to|with|against)|"
-    r"as compared|base year|(?:by|at|since) the (?:year )?end(?: of)?|in comparison (?:to|with)|respectively|only|both|the years?|fiscal years?|in terms of|in absolute terms|"
+    r"as compared|(?:since )?(?:the )?base year|(?:by|at|since) the (?:year )?end(?: of)?|in comparison (?:to|with)|respectively|only|both|the years?|fiscal years?|in terms of|in absolute terms|"
     r"in (?:the )?(?:thousands|millions|billions)|over the (?:(?:two|three|four|five|\d)[ -])?years?(?: periods?)?|"
     r"(?:two|three|four|five|\d)[ -]years?(?: period)?|across|over(?=\W*(?:and\W*)*$)|the period|period (?:from|of)|for the|"
     r"value of|amount of|over the (?:quarters|months|years) (?:of|in)|"

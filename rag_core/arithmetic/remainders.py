@@ -33,6 +33,8 @@ _RESTS = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\bhow (?:much|many) (?:of )?(?P<whole>.+?) {_BE}{_STILL} (?:not (?P<neg>.+)|un(?P<un>[a-z]{{3,}})(?P<more>.*)|(?:{_PLAIN_REST})\b.*)",
+        rf"\bhow (?:much|many) of (?P<whole>.+?) (?:{_BE} )?(?:falls?|fell|due|payable|matur\w+|expir\w+|expected|recogni\w+)\b.*?"
+        r"(?:later than|after|beyond|more than) (?P<later>.+)",
         r"\bwhat (?:was|is|were|are|would be)? ?(?:left|remained|remains|the (?:rest|remainder|balance)) (?:of|from) (?P<whole>.+?)"
         r" (?:after|once|following) (?P<after>.+)",
         rf"\b(?:what|how (?:much|large|big)) (?:is|was|are|were) (?P<whole>.+?){_STILL} to be (?P<done>\w+)(?P<more2>.*)",
@@ -75,6 +77,8 @@ def read_rest(question: str) -> Rest | None:
             return Rest(known["whole"], known["neg"], "", text)
         if known.get("un"):
             return Rest(known["whole"], known["un"] + (known["more"] or ""), "un" + known["un"], text)
+        if known.get("later"):
+            return Rest(known["whole"], f"within {known['later']}", "", text)
         if known.get("done"):
             return Rest(f"{known['whole']} {known['more2'] or ''}", known["done"], "", text)
         return Rest(known["whole"], known.get("after") or "", "", text)

@@ -121,7 +121,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         # One quantity of two rows, where not each is asked for.
         (
-            r"^\W*how (?:much|many) (?!more|fewer|less|higher|lower|of\b)(?P<first>.+? (?:in|on|for|by|from|at) [^,]+? and [^,]+)$",
+            r"^\W*how (?:much|many) (?!more|fewer|less|higher|lower|of\b|points|percent)(?P<first>.+? (?:in|on|for|by|from|at) [^,]+? and [^,]+)$",
             r"sum of \g<first>",
         ),
         (r"\bwhat (?:is|was) (?P<first>.+?) plus (?P<second>.+)", r"sum of \g<first> and \g<second>"),

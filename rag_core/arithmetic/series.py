@@ -131,7 +131,9 @@ def _entries(grid: Grid) -> Iterator[_Entry]:
         above = [period for text in row.sections if (period := period_of([text]))]
         # Under a year, one in the label tells the row apart ("notes due 2025"); elsewhere it is the row's period.
         yearly = any(period.year for period in above) or any(column.yearly for column in columns)
-        named = None if yearly else period_of([row.label])
+        named = period_of([row.label])
+        if yearly and not (named and not named.year and named.quarter and not words(without_periods(row.label))):
+            named = None
         label = row.label or _BLANK_TOTAL
         # A label of nothing but words that say little, such as "IT", is a name all the same.
         own = words(without_periods(label)) if named else words(label) or (label.lower(),)
