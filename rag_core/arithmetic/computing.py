@@ -7,22 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from rag_core.arithmetic.calculating import numbers_of, result_of
 from rag_core.arithmetic.choosing import COLUMN, Choice, choices
-from rag_core.arithmetic.figures import parse_figure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
-from rag_core.arithmetic.operations import Number, Result, calculate, compound, is_outflow, is_shortfall
+from rag_core.arithmetic.operations import Result, calculate
 from rag_core.arithmetic.outright import agrees, stated_changes, stated_margin, stated_total
-from rag_core.arithmetic.phrases import BY_AMOUNT, OPEN_CHANGE
+from rag_core.arithmetic.phrases import OPEN_CHANGE
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.prosefacts import prose_facts
 from rag_core.arithmetic.questions import Asked, Subject, read_question
 from rag_core.arithmetic.remainders import Rest, read_rest, rests, shares, spoken_operand
-from rag_core.arithmetic.series import Point, Series, table_series
+from rag_core.arithmetic.series import Series, table_series
 from rag_core.arithmetic.statements import steps
 from rag_core.arithmetic.telling import tell
 from rag_core.arithmetic.wording import words
-from rag_core.language.periods import Period
 from rag_core.records import Computation, Hit
 
 __all__ = ["compute"]
@@ -100,7 +99,9 @@ def _stepped(question: str, hits: Sequence[Hit]) -> Computation | None:
         return None
     step = found[0]
     sentence = step.hit.document.text[step.start : step.end]
-    operands = tuple(spoken_operand(step.hit, step.start, step.end, item, sentence[: item[1]][-60:]) for item in step.figures)
+    operands = tuple(
+        spoken_operand(step.hit, step.start, step.end, item, sentence[: item[1]][-60:]) for item in step.figures
+    )
     asked = Asked("difference", (), (), text=question, kind="signed")
     return tell(asked, Choice(1.0, operands), step.result)
 
@@ -114,7 +115,7 @@ def _of_sentence(asked: Asked, hits: Sequence[Hit]) -> Computation | None:
 
 def _agreed(asked: Asked, readings: Sequence[Choice]) -> Computation | None:
     """Return the computation of the first of `readings`, None where they differ."""
-    results = [_result(asked, choice) for choice in readings]
+    results = [result_of(asked, choice) for choice in readings]
     if not results or results[0] is None:
         return None
     if any(result is None or result.value != results[0].value for result in results):
@@ -127,7 +128,7 @@ def _of_series(asked: Asked, hits: Sequence[Hit], series: Sequence[Series], leas
     if not series:
         return None
     pool = gather(series, hits)
-    found = [(choice, _result(asked, choice)) for choice in choices(asked, pool)]
+    found = [(choice, result_of(asked, choice)) for choice in choices(asked, pool)]
     usable = [(choice, result) for choice, result in found if result is not None]
     if not usable:
         return None
@@ -148,7 +149,7 @@ def _rate(asked: Asked, best: Choice, result: Result) -> Result | None:
     """Return the change in percent too where "how much did it grow" asks for neither an amount nor a rate."""
     if asked.operation != "change" or result.percent or not OPEN_CHANGE.search(asked.text) or len(best.operands) != 2:
         return None
-    return calculate("percentage change", _numbers(asked, best.operands), falling=asked.falling)
+    return calculate("percentage change", numbers_of(asked, best.operands), falling=asked.falling)
 
 
 def _without_asides(series: Series) -> Series:
@@ -197,107 +198,3 @@ def _is_lookup(asked: Asked, best: Choice, pool: Pool) -> bool:
         if named & label and not any(named & {*series.own, *series.column} for series, _ in best.operands):
             return True
     return False
-
-
-def _result(asked: Asked, choice: Choice) -> Result | None:
-    """Return the value of the operation over the operands of a choice, or None where they do not go together."""
-    operands = choice.operands
-    if not operands:
-        return None
-    units = {(series.unit.scale, series.unit.percent) for series, _ in operands}
-    if len(units) > 1:
-        return None
-    numbers = _numbers(asked, operands)
-    percent = numbers[0].percent
-    if asked.operation in ("count", "highest", "lowest"):
-        return _compared(asked, operands)
-    if asked.operation in ("ratio", "percentage of"):
-        if percent or not _same_currency(operands):
-            return None
-        share = _share(asked, numbers, choice.parts)
-        # A part is not larger than its whole.
-        return None if share and asked.kind == "part" and share.value > (100 if share.percent else 1) else share
-    if asked.operation == "compound growth":
-        first, last = operands[1][1].period, operands[0][1].period
-        return compound(numbers[0], numbers[1], last.year - first.year) if first and last and not percent else None
-    if asked.operation == "percentage change" and percent:
-        # "By how many percent did the rate change" asks for the points; a percentage of a percentage is not clear.
-        return calculate("change", numbers, falling=asked.falling) if asked.kind == "percent" else None
-    if asked.operation == "change" and asked.kind == "points" and not percent:
-        return None
-    return calculate(asked.operation, numbers, falling=asked.falling, ordered=asked.kind == "signed")
-
-
-def _same_currency(operands: Sequence[tuple[Series, Point]]) -> bool:
-    return len({series.unit.currency for series, _ in operands if series.unit.currency}) < 2
-
-
-def _numbers(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Number]:
-    """Return the operands as numbers; what only goes out, and is printed in brackets for it, as the amounts that go.
-
-    Where some add and some take away, a sum and an average need the signs.
-    """
-    outgoing = {series for series, _ in operands if _goes_out(series, sized=bool(BY_AMOUNT.search(asked.text)))}
-    if asked.operation in ("sum", "average") and len(outgoing) < len({series for series, _ in operands}):
-        outgoing = set()
-    return [
-        Number(
-            abs(point.figure.value) if series in outgoing else point.figure.value,
-            point.figure.places,
-            series.unit.percent,
-        )
-        for series, point in operands
-    ]
-
-
-def _goes_out(series: Series, *, sized: bool) -> bool:
-    values = [point.figure.value for point in series.points]
-    name = f"{series.label} {series.head} {series.under}"
-    named = is_outflow(name) or (sized and is_shortfall(name))
-    return named and max(values) <= 0 and min(values) < 0
-
-
-def _share(asked: Asked, numbers: list[Number], parts: int) -> Result | None:
-    """Return the share of the first `parts` operands, summed, in the last."""
-    if parts == 1:
-        return calculate(asked.operation, numbers)
-    total = sum((number.value for number in numbers[:parts]), Decimal(0))
-    places = max(number.places for number in numbers[:parts])
-    result = calculate(asked.operation, [Number(total, places), numbers[-1]])
-    added = calculate("sum", numbers[:parts])
-    if result is None or added is None:
-        return None
-    return replace(result, formula=f"({added.formula}) / {result.formula.rsplit(' / ', 1)[1]}")
-
-
-def _compared(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> Result | None:
-    """Return the count of periods beyond a limit, or the place (from 0) of the highest or lowest, as the value."""
-    values = [point.figure.value for _, point in operands]
-    if asked.operation == "count":
-        limit = _limit(asked, operands[0][0])
-        if limit is None:
-            return None
-        inclusive = "at " in asked.text and ("at least" in asked.text or "at most" in asked.text)
-        counted = [value < limit if asked.least else value > limit for value in values]
-        if inclusive:
-            counted = [count or value == limit for count, value in zip(counted, values, strict=True)]
-        return Result(Decimal(sum(counted)), 0, "")
-    target = min(values) if asked.least else max(values)
-    if values.count(target) > 1:
-        return None
-    return Result(Decimal(values.index(target)), 0, "")
-
-
-def _limit(asked: Asked, series: Series) -> Decimal | None:
-    """Return the limit of a count in the unit of the series: "$3 million" is 3,000 where figures are in thousands."""
-    figure = parse_figure(asked.limit)
-    if figure is None or (figure.percent and not series.unit.percent) or (series.unit.percent and figure.currency):
-        return None
-    if not figure.scale:
-        return figure.value
-    return figure.value.scaleb(figure.scale - series.unit.scale)
-
-
-def periods_of(operands: Sequence[tuple[Series, Point]]) -> list[Period]:
-    """Return the periods of the operands, in order, each once."""
-    return list(dict.fromkeys(point.period for _, point in operands if point.period))

@@ -22,10 +22,14 @@ _CHANGING = (
     r"worsen|advanc|jump|grow)\w*|rose|risen|ris(?:e|es|ing)|fell|fallen|fall(?:s|ing)?|grew|growth|drop(?:s|ped)?|gain(?:s|ed)?|"
     r"shrank|up|down|change[sd]?|added|lost|lift(?:s|ed)?|cut|raised|lowered)"
 )
-_ABOUT = r"(?:\s+(?:by|of|about|approximately|around|some|nearly|almost|over|more than|just|only|a|an|further|the|organically|slightly))*"
+_ABOUT = (
+    r"(?:\s+(?:by|of|about|approximately|around|some|nearly|almost|over|more than|just|only|a|an|further|the|"
+    r"organically|slightly))*"
+)
 _BEFORE = re.compile(rf"\b{_CHANGING}{_ABOUT}\s*\(?\s*$", re.IGNORECASE)
 _AFTER = re.compile(
-    rf"\s*(?:points?\s+|percentage[ -]points?\s+)?(?:{_CHANGING}\b|higher|lower|more|less|below|above|better|worse|lighter|heavier|ahead|behind)"
+    rf"\s*(?:points?\s+|percentage[ -]points?\s+)?(?:{_CHANGING}\b|higher|lower|more|less|below|above|better|worse|"
+    rf"lighter|heavier|ahead|behind)"
     r"(?=\s*(?:[,;.)]|$|\b(?:than|in|at|on|year|compared|versus|against|for|from|to)\b))",
     re.IGNORECASE,
 )

@@ -58,7 +58,10 @@ DIRECTION = (
     r"(?:increase\s?/?\s?\(?(?:or |and )?decrease\)?|\(?decrease\)?\s?/?\s?\(?increase\)?|"
     r"change|increase|decrease|growth|decline|reduction|rise|fall|drop|variation|movement|variance)"
 )
-VERB = r"(?:change|increase|decrease|grow|decline|fall|drop|rise|reduce|shrink|vary)(?:d|s|n|ed|ing)?|grew|fell|rose|changed|fallen|risen|shrunk"
+VERB = (
+    r"(?:change|increase|decrease|grow|decline|fall|drop|rise|reduce|shrink|vary)(?:d|s|n|ed|ing)?|grew|fell|rose|"
+    r"changed|fallen|risen|shrunk"
+)
 PERCENT = r"(?:percentage|percent|per cent|pct|%)"
 
 POINTS = re.compile(rf"\b(?:percentage|basis)[ -]points?\b(?: {DIRECTION})?")
@@ -76,7 +79,8 @@ BY_PERCENT = re.compile(
 CHANGE = re.compile(rf"\b{DIRECTION}(?= (?:of|in|for|from|between|to)\b|\?|$)")
 BY_AMOUNT = re.compile(rf"\b(?:by )?how much (?:did|has|have|had)\b(?P<rest>.*\b(?:{VERB})\b.*)")
 OPEN_CHANGE = re.compile(
-    rf"^\W*how much (?:did|has|have)\b.*\b(?:{VERB})\b(?!.*(?:[$€£¥]|\b(?:in|by|amount)\b \w*(?:dollar|euro|pound|million|thousand)))"
+    rf"^\W*how much (?:did|has|have)\b.*\b(?:{VERB})\b(?!.*(?:[$€£¥]|\b(?:in|by|amount)\b \w*(?:dollar|euro|pound|"
+    rf"million|thousand)))"
 )
 DIFFERENCE = re.compile(r"\b(?:absolute |nominal |net )?difference(?= (?:of|in|between|for|from)\b)")
 EXCESS = re.compile(
@@ -94,7 +98,8 @@ AS_SHARE = re.compile(
 OF_WHOLE = re.compile(
     rf"\b(?:what|which) (?P<kind>{PERCENT}|share|proportion|fraction|portion) of (?P<whole>.+?) "
     r"(?:is|was|were|are|did|does|do|has|had|came|comes?|relates?|related|consists?|consisted|represents?|represented|"
-    r"made|makes?|accounts?|accounted|belongs?|went|goes|go|works?|worked|falls?|fell|stems?|stemmed|sits?)\b(?: (?:made up|composed|comprised|represented|accounted for|attributable|"
+    r"made|makes?|accounts?|accounted|belongs?|went|goes|go|works?|worked|falls?|fell|stems?|stemmed|"
+    r"sits?)\b(?: (?:made up|composed|comprised|represented|accounted for|attributable|"
     r"contributed|generated|due|derived|related|the))?(?: (?:of|by|from|to|for|in|up|on|into))? (?P<part>.+)"
 )
 IN_WHOLE = re.compile(
@@ -126,7 +131,8 @@ RISING = re.compile(r"\b(?:increase|change|growth|rise|grow|grew|rose|increased|
 FILLERS = re.compile(
     r"\b(?:what|calculate|compute|find|determine|please|tell|give|show|me|can|could|you|how much|how many|was|is|were|are|the|"
     r"prior year|previous year|preceding year|year before|last year|year[ -]o(?:ve|n)r?[ -]year|yoy|compared (?:to|with|against)|"
-    r"as compared|(?:since )?(?:the )?base year|(?:by|at|since) the (?:year )?end(?: of)?|in comparison (?:to|with)|respectively|only|both|the years?|fiscal years?|in terms of|in absolute terms|"
+    r"as compared|(?:since )?(?:the )?base year|(?:by|at|since) the (?:year )?end(?: of)?|in comparison (?:to|with)|"
+    r"respectively|only|both|the years?|fiscal years?|in terms of|in absolute terms|"
     r"in (?:the )?(?:thousands|millions|billions)|over the (?:(?:two|three|four|five|\d)[ -])?years?(?: periods?)?|"
     r"(?:two|three|four|five|\d)[ -]years?(?: period)?|across|over(?=\W*(?:and\W*)*$)|the period|period (?:from|of)|for the|"
     r"value of|amount of|over the (?:quarters|months|years) (?:of|in)|"
@@ -136,11 +142,13 @@ FILLERS = re.compile(
 RANGE = re.compile(r"(?:^|\b)(?:to|through|until|till|-|\u2013)\W*(?:the )?(?:fiscal |financial )?(?:year )?$")
 # A lone period that others are measured against, and words for the one before the latest.
 BASE = re.compile(
-    r"\b(?:than|since|vs\.?|versus|against|compared (?:to|with)|relative to|measured against|base year|from|over)\W+(?:was |were |it was |"
+    r"\b(?:than|since|vs\.?|versus|against|compared (?:to|with)|relative to|measured against|base year|from|"
+    r"over)\W+(?:was |were |it was |"
     r"that |those )?(?:in |at |of |for |on )?(?:the )?(?:end of |base year |fiscal year |financial year |year )*$"
 )
 PRIOR = re.compile(
-    r"\b(?:(?:the )?(?:year|period) before|(?:previous|prior|preceding|last) (?:year|period)|(?:a|one) year (?:earlier|before|ago)|"
+    r"\b(?:(?:the )?(?:year|period) before|(?:previous|prior|preceding|last) (?:year|period)|(?:a|"
+    r"one) year (?:earlier|before|ago)|"
     r"year[ -]o(?:ve|n)r?[ -]year|yoy|on the year)\b"
 )
 AND_RANGE = re.compile(r"\bbetween\b[^?]{0,30}$")

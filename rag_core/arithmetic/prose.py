@@ -1,8 +1,8 @@
 """Sentences that give a figure for each of several periods, as series: "sales were $4.1m in 2018 and $4.6m in 2019".
 
-Beside the pairs of `prosepairs`, three forms only are read, in which it is plain which figure belongs to which period: each figure followed by its own
-period; as many figures as periods, told to go together "respectively"; a figure of the period named before it, compared
-with one followed by its own.
+Beside the pairs of `prosepairs`, three forms only are read, in which it is plain which figure belongs to which period: each
+figure followed by its own period; as many figures as periods, told to go together "respectively"; a figure of the period
+named before it, compared with one followed by its own.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from rag_core.arithmetic.figures import Figure, find_figures
 from rag_core.language.periods import Period, find_periods
@@ -23,7 +24,10 @@ _PRIOR = (
     r"(?:(?:the\s+)?(?:previous|prior|preceding|last|comparative)\s+(?:financial\s+|fiscal\s+)?(?:year|period)|"
     r"(?:a|one)\s+year\s+(?:earlier|before|ago|previously)|(?:the\s+)?year\s+before|previously)"
 )
-_WHEN = rf"(?:(?:in|for|at|on|as\s+(?:at|of)|during)\s+)?(?:the\s+)?(?:(?:end\s+of|year|financial\s+year|fiscal)\s+)*(?:{_MASK}+|{_PRIOR})"
+_WHEN = (
+    r"(?:(?:in|for|at|on|as\s+(?:at|of)|during)\s+)?(?:the\s+)?(?:(?:end\s+of|year|financial\s+year|"
+    rf"fiscal)\s+)*(?:{_MASK}+|{_PRIOR})"
+)
 _BRACKETED = re.compile(
     rf"(?P<tail>{_WORDS}{{0,8}}?)(?:\s*,?\s*{_WHEN})?\s*[(\[]\s*{_WHEN}\s*[:,]?\s*(?:was|were)?\s*", re.IGNORECASE
 )
@@ -71,7 +75,7 @@ def sentence_pairs(sentence: str) -> Iterator[Pair]:
         masked = masked[:start] + _MASK * (end - start) + masked[end:]
     figures = find_figures(masked)
     since = 0
-    for first, second in zip(figures, figures[1:], strict=False):
+    for first, second in pairwise(figures):
         since = max(since, sentence.rfind(";", 0, first[1]) + 1)
         if first[1] < since:
             continue

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 
 from rag_core.arithmetic.figures import Figure, find_figures
 from rag_core.language.periods import find_periods
@@ -47,7 +48,7 @@ def sentence_shares(sentence: str) -> Iterator[Share]:
     """Yield the wholes of a sentence with their parts, in order."""
     sentence = _BRACKETS.sub(lambda found: " " * len(found.group()), sentence)
     figures = counted_figures(sentence)
-    for first, second in zip(figures, figures[1:], strict=False):
+    for first, second in pairwise(figures):
         share = _share(sentence, first, second)
         if share is not None:
             yield share

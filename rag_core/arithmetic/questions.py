@@ -6,18 +6,15 @@ Only questions that ask for a figure are read; what is not plainly one of the op
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import pairwise
 
+from rag_core.arithmetic.asking import Asked, Subject, asked_for, without
 from rag_core.arithmetic.figures import find_figures
 from rag_core.arithmetic.listing import list_readings
 from rag_core.arithmetic.pairing import completed, part_of
 from rag_core.arithmetic.phrases import (
     AND,
-    AND_RANGE,
     AS_SHARE,
     AVERAGE,
-    BASE,
     BETWEEN_RATIO,
     BETWEEN_SHARES,
     BY_AMOUNT,
@@ -42,7 +39,6 @@ from rag_core.arithmetic.phrases import (
     PERCENT_CHANGE,
     POINTS,
     PRIOR,
-    RANGE,
     RATIO_AFTER,
     RATIO_KINDS,
     RATIO_OF,
@@ -52,8 +48,7 @@ from rag_core.arithmetic.phrases import (
 )
 from rag_core.arithmetic.rephrasing import rephrased
 from rag_core.arithmetic.wording import GENERIC, folded, words
-from rag_core.language.periods import Period, find_periods, without_periods
-from rag_core.records import Operation
+from rag_core.language.periods import find_periods, without_periods
 
 __all__ = ["Asked", "Subject", "read_question"]
 
@@ -62,38 +57,6 @@ _LONGEST = 400
 _MONEY = re.compile(
     r"\bin (?:thousand|million|billion|[a-z]{3} (?:thousand|million)|\w*[$€£])|\b(?:amount|in dollars|in euros)\b"
 )
-_MOST_OPTIONS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A line item as a question names it: its text, its telling words, and the periods that stand beside it."""
-
-    text: str
-    words: tuple[str, ...]
-    periods: tuple[Period, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to compute. `options` are the ways to read the line items, each a tuple of one or more of them.
-
-    `periods` are those of the whole question, in its order; `through` says that they bound a range. `falling` is true
-    where a decrease is asked for, `least` for the lowest, `limit` is what a count compares with. `base` says that the only
-    period is the one to compare with ("than in 2019"), `prior` that the one before the latest is ("a year earlier").
-    """
-
-    operation: Operation
-    options: tuple[tuple[Subject, ...], ...]
-    periods: tuple[Period, ...]
-    through: bool = False
-    falling: bool = False
-    least: bool = False
-    limit: str = ""
-    kind: str = ""
-    text: str = ""
-    base: bool = False
-    prior: bool = False
 
 
 def read_question(question: str) -> Asked | None:
@@ -110,43 +73,6 @@ def read_question(question: str) -> Asked | None:
     return None
 
 
-def _subject(text: str) -> Subject:
-    found = find_periods(text)
-    plain = text
-    for _, start, end in reversed(found):
-        # "Against 2019" goes with the year; "a charge against sales" does not.
-        base = BASE.search(plain[:start])
-        plain = plain[: base.start() if base else start] + " " + plain[end:]
-    return Subject(text, words(FILLERS.sub(" ", plain)), tuple(period for period, _, _ in found))
-
-
-def _asked(operation: Operation, text: str, options: list[tuple[str, ...]], **more: bool | str) -> Asked | None:
-    """Return it with the options that name something; None where none does."""
-    subjects = [tuple(_subject(part) for part in option) for option in options[:_MOST_OPTIONS]]
-    named = tuple(option for option in subjects if option and all(subject.words for subject in option))
-    if not named:
-        return None
-    found = find_periods(text)
-    periods = tuple(dict.fromkeys(period for period, _, _ in found))
-    base = len(periods) == 1 and bool(BASE.search(text[: found[0][1]]))
-    prior = bool(PRIOR.search(text))
-    return Asked(operation, named, periods, _through(text), text=text, base=base, prior=prior, **more)  # type: ignore[arg-type]
-
-
-def _through(text: str) -> bool:
-    """Tell whether the first two periods bound a range: "2017 to 2019", "between 2017 and 2019"."""
-    found = find_periods(text)
-    for (_, start, first), (_, second, _) in pairwise(found):
-        between = text[first:second].strip()
-        if RANGE.search(between) or (between == "and" and AND_RANGE.search(text[:start])):
-            return True
-    return False
-
-
-def _without(text: str, match: re.Match[str]) -> str:
-    return f"{text[: match.start()]} {text[match.end() :]}"
-
-
 def _count(text: str) -> Asked | None:
     match = COUNT.search(text)
     if match is None:
@@ -159,7 +85,7 @@ def _count(text: str) -> Asked | None:
     rest = re.sub(r"\b(?:thousand|million|billion|percent)s?\b", " ", rest)
     less = match["than"].startswith(FEWER)
     limit = match["limit"][start:end]
-    return _asked("count", text, [(rest,)], least=less, limit=limit, kind=match["kind"].split()[-1].rstrip("s"))
+    return asked_for("count", text, [(rest,)], least=less, limit=limit, kind=match["kind"].split()[-1].rstrip("s"))
 
 
 def _extreme(text: str) -> Asked | None:
@@ -170,11 +96,11 @@ def _extreme(text: str) -> Asked | None:
     found = most or least
     if found is None or (most and least):
         return None
-    rest = _without(match["rest"], found)
+    rest = without(match["rest"], found)
     if re.search(rf"\b{PERCENT}\b|\b{DIRECTION}\b|\bthan\b|\b(?:at|by) least\b", rest):
         return None
     kind = match["kind"].split()[-1]
-    return _asked("lowest" if least else "highest", text, [(rest,)], least=least is not None, kind=kind)
+    return asked_for("lowest" if least else "highest", text, [(rest,)], least=least is not None, kind=kind)
 
 
 def _share(text: str) -> Asked | None:
@@ -209,25 +135,25 @@ def _shares(text: str, kind: str, pairs: list[tuple[str, str]]) -> Asked | None:
         for option in (*part_of(part, whole), *((*parts, whole) for parts in list_readings(part)))
     ]
     named = kind in ("share", "portion") or bool(OF_WHOLE.search(text))
-    return _asked("ratio" if kind in RATIO_KINDS else "percentage of", text, options, kind="part" if named else "")
+    return asked_for("ratio" if kind in RATIO_KINDS else "percentage of", text, options, kind="part" if named else "")
 
 
 def _percent_change(text: str) -> Asked | None:
     if match := CAGR.search(text):
-        return _asked("compound growth", text, [(_without(text, match),)])
+        return asked_for("compound growth", text, [(without(text, match),)])
     if match := POINTS.search(text):
-        rest = re.sub(rf"\b(?:{DIRECTION}|{VERB}|by|how many|what)\b", " ", _without(text, match))
-        return _asked("change", text, [(rest,)], falling=_is_falling(text), kind="points")
+        rest = re.sub(rf"\b(?:{DIRECTION}|{VERB}|by|how many|what)\b", " ", without(text, match))
+        return asked_for("change", text, [(rest,)], falling=_is_falling(text), kind="points")
     if match := BY_PERCENT.search(text):
         rest = text[: match.start()] + " " + (match["rest"] or match["rest2"])
         if re.search(r"\b(?:higher|lower|more|less|larger|smaller|greater)\b", rest):
             return None
         rest = re.sub(rf"\b(?:{VERB})\b", " ", rest)
         kind = "percent" if re.search(r"how many|how much", match.group()) else ""
-        return _asked("percentage change", text, [(rest,)], falling=_is_falling(text), kind=kind)
+        return asked_for("percentage change", text, [(rest,)], falling=_is_falling(text), kind=kind)
     if (match := PERCENT_CHANGE.search(text)) and not (_MONEY.search(text) and not re.search(PERCENT, text)):
-        rest = _without(text, match)
-        return _asked("percentage change", text, [(rest,)], falling=_is_falling(text))
+        rest = without(text, match)
+        return asked_for("percentage change", text, [(rest,)], falling=_is_falling(text))
     return None
 
 
@@ -237,7 +163,7 @@ def _is_falling(text: str) -> bool:
 
 def _ratio(text: str) -> Asked | None:
     if match := DIVIDED.search(text):
-        return _asked("ratio", text, [(match["first"], match["second"])])
+        return asked_for("ratio", text, [(match["first"], match["second"])])
     match = RATIO_OF.search(text) or RATIO_AFTER.search(text)
     if match is None or POINTS.search(text) or DIFFERENCE.match(text):
         # "The difference in the cost ratio" is one of a row that is called a ratio.
@@ -245,40 +171,42 @@ def _ratio(text: str) -> Asked | None:
     both = match["both"].replace("-to-", " to ")
     after = match.groupdict().get("after") or ""
     cuts = BETWEEN_RATIO.finditer(both)
-    return _asked("ratio", text, [(both[: cut.start()] + " " + after, both[cut.end() :] + " " + after) for cut in cuts])
+    return asked_for(
+        "ratio", text, [(both[: cut.start()] + " " + after, both[cut.end() :] + " " + after) for cut in cuts]
+    )
 
 
 def _change(text: str) -> Asked | None:
     if match := BY_AMOUNT.search(text):
         rest = re.sub(rf"\b(?:{VERB})\b", " ", match["rest"])
-        return _asked("change", text, [(rest,)], falling=_is_falling(text))
+        return asked_for("change", text, [(rest,)], falling=_is_falling(text))
     if DIFFERENCE.search(text) or not (match := CHANGE.search(text)):
         return None
     if not re.match(
         r"^\W*(?:what|calculate|compute|find|determine|by how much|how much|how many|please|the|net|total)\b", text
     ):
         return None
-    return _asked("change", text, [(_without(text, match),)], falling=_is_falling(text))
+    return asked_for("change", text, [(without(text, match),)], falling=_is_falling(text))
 
 
 def _difference(text: str) -> Asked | None:
     if match := EXCESS.search(text):
         if first := match["first"]:
             several = [(first, *parts) for parts in list_readings(match["second"])]
-            return _asked("difference", text, [*completed(first, match["second"]), *several], kind="signed")
+            return asked_for("difference", text, [*completed(first, match["second"]), *several], kind="signed")
         rest = match["rest"]
         cuts = re.finditer(r"\b(?:than|compared (?:to|with))\b", rest)
         pairs = [pair for cut in cuts for pair in completed(rest[: cut.start()], rest[cut.end() :])]
         # Than what it was before, not than something else.
         alone = [(rest.replace(" than ", " "),)] if _names_nothing(re.split(r"\bthan\b", rest)[-1]) else []
-        return _asked("difference", text, [*pairs, *alone])
+        return asked_for("difference", text, [*pairs, *alone])
     match = DIFFERENCE.search(text)
     if match is None:
         return None
-    rest = _without(text, match)
+    rest = without(text, match)
     pairs = [pair for cut in AND.finditer(rest) for pair in completed(rest[: cut.start()], rest[cut.end() :])]
     lists = [parts for parts in list_readings(rest) if len(parts) == 2]
-    return _asked("difference", text, [(rest,), *pairs, *lists])
+    return asked_for("difference", text, [(rest,), *pairs, *lists])
 
 
 def _names_nothing(text: str) -> bool:
@@ -290,8 +218,8 @@ def _average(text: str) -> Asked | None:
     match = AVERAGE.search(text)
     if match is None:
         return None
-    rest = re.sub(r"\bper year\b", " ", _without(text, match))
-    return _asked("average", text, [(rest,), *list_readings(rest)])
+    rest = re.sub(r"\bper year\b", " ", without(text, match))
+    return asked_for("average", text, [(rest,), *list_readings(rest)])
 
 
 def _sum(text: str) -> Asked | None:
@@ -300,7 +228,7 @@ def _sum(text: str) -> Asked | None:
         return None
     plain = match.group() == "total"
     # "total assets" is a line item; "the total of", two years or two items make it a sum.
-    rest = _without(text, match)
+    rest = without(text, match)
     parts = list_readings(rest)
     options = [(rest,), *parts]
     if plain:
@@ -309,5 +237,5 @@ def _sum(text: str) -> Asked | None:
             return None
         if not (several or parts):
             # A line item that is called a total, or a column that the table does not add up.
-            return _asked("sum", text, [(rest,)], kind="column")
-    return _asked("sum", text, options, kind="total" if plain else "")
+            return asked_for("sum", text, [(rest,)], kind="column")
+    return asked_for("sum", text, options, kind="total" if plain else "")

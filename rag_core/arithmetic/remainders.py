@@ -32,10 +32,13 @@ _PLAIN_REST = r"left(?: over)?|remaining|outstanding|available|free|to be \w+|to
 _RESTS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\bhow (?:much|many) (?:of )?(?P<whole>.+?) {_BE}{_STILL} (?:not (?P<neg>.+)|un(?P<un>[a-z]{{3,}})(?P<more>.*)|(?:{_PLAIN_REST})\b.*)",
-        rf"\bhow (?:much|many) of (?P<whole>.+?) (?:{_BE} )?(?:falls?|fell|due|payable|matur\w+|expir\w+|expected|recogni\w+)\b.*?"
+        rf"\bhow (?:much|many) (?:of )?(?P<whole>.+?) {_BE}{_STILL} (?:not (?P<neg>.+)|"
+        rf"un(?P<un>[a-z]{{3,}})(?P<more>.*)|(?:{_PLAIN_REST})\b.*)",
+        rf"\bhow (?:much|many) of (?P<whole>.+?) (?:{_BE} )?(?:falls?|fell|due|payable|matur\w+|expir\w+|expected|"
+        rf"recogni\w+)\b.*?"
         r"(?:later than|after|beyond|more than) (?P<later>.+)",
-        r"\bwhat (?:was|is|were|are|would be)? ?(?:left|remained|remains|the (?:rest|remainder|balance)) (?:of|from) (?P<whole>.+?)"
+        r"\bwhat (?:was|is|were|are|would be)? ?(?:left|remained|remains|the (?:rest|remainder|balance)) (?:of|"
+        r"from) (?P<whole>.+?)"
         r" (?:after|once|following) (?P<after>.+)",
         rf"\b(?:what|how (?:much|large|big)) (?:is|was|are|were) (?P<whole>.+?){_STILL} to be (?P<done>\w+)(?P<more2>.*)",
     )
@@ -172,6 +175,7 @@ def _operands(hit: Hit, start: int, end: int, share: Share) -> Found:
 
 
 def spoken_operand(hit: Hit, start: int, end: int, item: tuple[Figure, int, int], label: str) -> tuple[Series, Point]:
+    """Return a figure of the sentence `[start, end)` as an operand that is called `label`; `item` has its span there."""
     figure, first, last = item
     point = Point(None, figure, start + first, start + last, start, end)
     series = Series(

@@ -19,7 +19,8 @@ _UP = (
     r"step(?:ped)? up|be (?:raised|lifted|increased)|lengthen(?:ed)?|appreciate(?:d)?|swell(?:ed)?|jump(?:ed)?"
 )
 _DOWN = (
-    r"(?:go|went|gone|come|came|move|moved) down|slip(?:ped)?|shrink|shrank|narrow(?:ed)?|contract(?:ed)?|weaken(?:ed)?|slid(?:e)?|"
+    r"(?:go|went|gone|come|came|move|moved) down|slip(?:ped)?|shrink|shrank|narrow(?:ed)?|contract(?:ed)?|"
+    r"weaken(?:ed)?|slid(?:e)?|"
     r"sink|sank|dip(?:ped)?|ease(?:d)?|step(?:ped)? down|be (?:cut|lowered|reduced)|shorten(?:ed)?|tighten(?:ed)?|plunge(?:d)?|"
     r"depreciate(?:d)?"
 )
@@ -38,7 +39,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bhow many points\b", "how many percentage points"),
         # "Sales rose by how much", "change in sales, in percent", "an increase of what percentage".
         (
-            rf"^\W*(?P<rest>.+?) (?P<verb>{VERB}|{_UP}|{_DOWN}) (?:by )?(?P<ask>how much|what {_PERCENT}|how many percentage points)\b",
+            rf"^\W*(?P<rest>.+?) (?P<verb>{VERB}|{_UP}|{_DOWN}) (?:by )?(?P<ask>how much|what {_PERCENT}|"
+            rf"how many percentage points)\b",
             r"by \g<ask> did \g<rest> \g<verb>",
         ),
         (
@@ -109,19 +111,22 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"\bwhat part (?=of\b)", "what share "),
         (
-            r"\b(?:what|how (?:large|big|high)) (?:was|is|were|are) (?P<part>.+?)'s? (?:percentage )?(?:share|proportion|percentage) of "
+            r"\b(?:what|how (?:large|big|high)) (?:was|is|were|are) (?P<part>.+?)'s? (?:percentage )?(?:share|"
+            r"proportion|percentage) of "
             r"(?P<whole>.+)",
             r"\g<part> as a percentage of \g<whole>",
         ),
         (rf"\b(?:as|in) {_PERCENT} of\b", "as a percentage of"),
         (
-            r"\bhow many times (?:as )?(?:bigger|larger|greater|higher|big|large|great|high|much) (?:was|were|is|are) (?P<first>.+?) "
+            r"\bhow many times (?:as )?(?:bigger|larger|greater|higher|big|large|great|high|much) (?:was|were|is|"
+            r"are) (?P<first>.+?) "
             r"(?:than|as) (?P<second>.+)",
             r"ratio of \g<first> to \g<second>",
         ),
         # One quantity of two rows, where not each is asked for.
         (
-            r"^\W*how (?:much|many) (?!more|fewer|less|higher|lower|of\b|points|percent)(?P<first>.+? (?:in|on|for|by|from|at) [^,]+? and [^,]+)$",
+            r"^\W*how (?:much|many) (?!more|fewer|less|higher|lower|of\b|points|percent)(?P<first>.+? (?:in|on|for|by|"
+            r"from|at) [^,]+? and [^,]+)$",
             r"sum of \g<first>",
         ),
         (r"\bwhat (?:is|was) (?P<first>.+?) plus (?P<second>.+)", r"sum of \g<first> and \g<second>"),

@@ -46,7 +46,9 @@ def _is_closing(label: str) -> bool:
 
 def _alike(first: Series, second: Series) -> bool:
     names = [set(words(without_periods(series.label))) - _ROLES for series in (first, second)]
-    return (first.table, first.column, first.section) == (second.table, second.column, second.section) and names[0] == names[1]
+    return (first.table, first.column, first.section) == (second.table, second.column, second.section) and names[
+        0
+    ] == names[1]
 
 
 def _of_year(opening: Series, closing: Series, wanted: Sequence[Period]) -> tuple[tuple[Series, Point], ...] | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from rag_core.arithmetic.figures import Figure, shown
 from rag_core.arithmetic.operations import Result
@@ -42,7 +43,8 @@ _HIGHER = re.compile(
     re.IGNORECASE,
 )
 _THAN_BEFORE = re.compile(
-    r"\s*(?:than (?:before|previously|planned before)|(?:than |on |those of |that of )?(?:in )?(?:a year|last year|the (?:previous|prior)).*)?",
+    r"\s*(?:than (?:before|previously|planned before)|(?:than |on |those of |that of )?(?:in )?(?:a year|last year|"
+    r"the (?:previous|prior)).*)?",
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"\s*(?:and|to|[–-])\s*", re.IGNORECASE)
@@ -109,13 +111,17 @@ def _before(sentence: str) -> Iterator[tuple[Result, tuple[_Item, ...]]]:
     if any(True for _ in sentence_pairs(sentence)):
         return
     figures = counted_figures(sentence)
-    for first, second in zip(figures, figures[1:], strict=False):
+    for first, second in pairwise(figures):
         between, after = sentence[first[2] : second[1]], sentence[second[2] :]
         moved = _MOVED_BY.search(sentence[: first[1]])
         higher = _HIGHER.match(after)
         if moved and re.fullmatch(r"\s+(?:\w+\s+)?to\s+(?:about\s+)?", between):
             yield from _undone(second, first, rising=bool(moved["up"]))
-        elif higher and re.fullmatch(r"\s*,\s*(?:or\s+|some\s+|about\s+)?", between) and _THAN_BEFORE.fullmatch(higher["than"]):
+        elif (
+            higher
+            and re.fullmatch(r"\s*,\s*(?:or\s+|some\s+|about\s+)?", between)
+            and _THAN_BEFORE.fullmatch(higher["than"])
+        ):
             yield from _undone(first, second, rising=bool(higher["up"]))
 
 
@@ -133,9 +139,13 @@ def _undone(now: _Item, step: _Item, *, rising: bool) -> Iterator[tuple[Result, 
 
 def _middle(sentence: str) -> Iterator[tuple[Result, tuple[_Item, ...]]]:
     figures = counted_figures(sentence)
-    for first, second in zip(figures, figures[1:], strict=False):
+    for first, second in pairwise(figures):
         low, high = first[0], second[0]
-        if not _RANGE.fullmatch(sentence[first[2] : second[1]]) or low.value * 10 < high.value or low.value >= high.value:
+        if (
+            not _RANGE.fullmatch(sentence[first[2] : second[1]])
+            or low.value * 10 < high.value
+            or low.value >= high.value
+        ):
             continue
         places = max(low.places, high.places) + 1
         formula = f"({shown(low.value, low.places)} + {shown(high.value, high.places)}) / 2"
