@@ -12,7 +12,7 @@ from rag_core.arithmetic.choosing import COLUMN, Choice, choices
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
 from rag_core.arithmetic.operations import Result, calculate
-from rag_core.arithmetic.outright import agrees, stated_changes, stated_margin, stated_total
+from rag_core.arithmetic.outright import agrees, printed_changes, stated_changes, stated_margin, stated_total
 from rag_core.arithmetic.phrases import OPEN_CHANGE
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.prosefacts import prose_facts
@@ -34,6 +34,9 @@ _LEAST_SCORE = 0.68
 _LEAST_FACTS = 0.86
 _OF_FACTS = ("difference", "sum", "average", "ratio", "percentage of")
 _ASIDE = re.compile(r"\([^()]*\)")
+# What tells a bound or a plan from what came about.
+_BOUNDS = frozenset(words("maximum minimum target budget forecast planned cap ceiling floor"))
+_YEARLY = re.compile(r"\byear[ -]o(?:ve|n)r?[ -]year\b|\byoy\b")
 _ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.
 _CHANGES = (
@@ -137,6 +140,8 @@ def _of_series(asked: Asked, hits: Sequence[Hit], series: Sequence[Series], leas
         return None
     if any(choice.score > best.score + _BLOCKED for choice, _ in found) or _is_lookup(asked, best, pool):
         return None
+    if _is_bound(asked, best):
+        return None
     for rival, other in usable[1:]:
         if rival.score < best.score - MARGIN:
             break
@@ -150,6 +155,14 @@ def _rate(asked: Asked, best: Choice, result: Result) -> Result | None:
     if asked.operation != "change" or result.percent or not OPEN_CHANGE.search(asked.text) or len(best.operands) != 2:
         return None
     return calculate("percentage change", numbers_of(asked, best.operands), falling=asked.falling)
+
+
+def _is_bound(asked: Asked, best: Choice) -> bool:
+    """Tell whether the question is about a bound or a plan, and none of the operands is one."""
+    held = {
+        word for series, _ in best.operands for word in (*series.own, *series.column, *series.section, *series.near)
+    }
+    return bool((_BOUNDS & set(words(asked.text))) - held)
 
 
 def _without_asides(series: Series) -> Series:
@@ -168,6 +181,18 @@ def _is_stated(asked: Asked, best: Choice, result: Result, hits: Sequence[Hit]) 
     if asked.operation not in ("change", "percentage change", "difference"):
         return False
     scale = 0 if result.percent else best.operands[0][0].unit.scale
+    compared = asked.operation != "difference"
+    printed = printed_changes(best.operands[0][0], hits, result.percent) if compared else []
+    if printed and not any(agrees(result.value, 0, figure) for figure in printed):
+        return True
+    if (
+        compared
+        and not result.percent
+        and _YEARLY.search(asked.text)
+        and printed_changes(best.operands[0][0], hits, True)
+    ):
+        # "The year-on-year drop" is as often the rate, and that is there to be read.
+        return True
     stated = stated_changes(asked, hits)
     spoken = best.operands[0][0].spoken
     return any(spoken or not agrees(result.value, scale, figure) for figure in stated)

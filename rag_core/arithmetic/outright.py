@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from rag_core.arithmetic.columns import read_columns
 from rag_core.arithmetic.figures import Figure, rounded
+from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.prosewholes import counted_figures
 from rag_core.arithmetic.questions import Asked
+from rag_core.arithmetic.series import Series
 from rag_core.arithmetic.wording import GENERIC, same_as, words
 from rag_core.language.periods import find_periods, without_periods
 from rag_core.language.sentences import sentence_spans
 from rag_core.records import Hit
 
-__all__ = ["agrees", "is_change", "stated_changes", "stated_margin", "stated_total"]
+__all__ = ["agrees", "is_change", "printed_changes", "stated_changes", "stated_margin", "stated_total"]
 
 _MOST_SENTENCES = 300
 _CHANGING = (
@@ -34,6 +37,8 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 
+# A column that points elsewhere compares nothing.
+_REFERENCE = re.compile(r"\b(?:notes?|refs?|pages?)\b", re.IGNORECASE)
 _MARGIN = "margin"
 _TOTAL = re.compile(r"\b(?:total\w*|sum|aggregat\w*|altogether|in all|together|combined)\b", re.IGNORECASE)
 
@@ -49,6 +54,21 @@ def stated_changes(asked: Asked, hits: Sequence[Hit]) -> list[Figure]:
         if _is_about(sentence, subjects, named)
         for figure, start, end in counted_figures(sentence)
         if figure.percent == percent and is_change(sentence, start, end)
+    ]
+
+
+def printed_changes(series: Series, hits: Sequence[Hit], percent: bool) -> list[Figure]:
+    """Return the changes, rates where `percent`, that the table itself prints beside the figures of a line item."""
+    rows = {point.row_start for point in series.points}
+    return [
+        cell.figure
+        for grid in read_grids(hits)
+        if series.table == (grid.document.id, grid.start)
+        for row in grid.rows
+        if row.start in rows
+        for cell, column, head in zip(row.cells, read_columns(row.heads), row.heads, strict=True)
+        if cell.figure is not None and column.derived and not _REFERENCE.search(head)
+        if (cell.figure.percent or column.percent) == percent
     ]
 
 

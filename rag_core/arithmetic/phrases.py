@@ -52,6 +52,8 @@ NOT_FIGURES = re.compile(
     r"due to\W*$|impact of|"
     r"effects? of|result of|how (?:is|are|was|were|does|do) (?:the |it |they )?[^?]*\b(?:calculated|computed|determined|"
     r"defined|derived|measured|recogni[sz]ed|treated|accounted))\b|\bhow did\b"
+    # A part of a change is told, not computed.
+    r"|\b(?:increase|decrease|growth|rise|fall|decline|drop|reduction)\b.* (?:came from|stem\w* from|resulted from|arose from)\b"
 )
 DIRECTION = (
     r"(?:net |overall |absolute |nominal |total )?"

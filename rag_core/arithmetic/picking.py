@@ -71,8 +71,8 @@ def _two(dated: Sequence[Point], wanted: Sequence[Period], asked: Asked) -> tupl
         pair = [recent[1], min(dated, key=lambda point: point.period or Period(0))]
     elif asked.base and _one_kind(dated):
         pair = [recent[1], pick(dated, wanted[0])]
-    elif not wanted and asked.prior and _one_kind(dated) and _next(recent):
-        pair = list(recent)
+    elif not wanted and asked.prior and _one_kind(dated):
+        pair = [recent[-1], pick(dated, _year_before(recent[-1].period or Period(0)))]
     elif len(wanted) == 1 and wanted[0].year:
         pair = [pick(dated, wanted[0]), pick(dated, replace(wanted[0], year=wanted[0].year - 1))]
     elif not wanted and len(dated) == 2 and _one_kind(dated):
@@ -84,10 +84,9 @@ def _two(dated: Sequence[Point], wanted: Sequence[Period], asked: Asked) -> tupl
     return tuple(sorted((pair[0], pair[1]), key=lambda point: point.period or Period(0), reverse=True))
 
 
-def _next(points: Sequence[Point]) -> bool:
-    """Tell whether two points are of a year and the one before it."""
-    years = [point.period.year for point in points if point.period]
-    return len(years) == 2 and years[1] - years[0] == 1
+def _year_before(period: Period) -> Period:
+    """Return the same quarter or half of the year before; where it is none, that year, whatever day it ended on."""
+    return Period(period.year - 1, period.quarter, period.half)
 
 
 def pick(points: Sequence[Point], period: Period, *, closing: bool = False) -> Point | None:
