@@ -155,7 +155,7 @@ def rephrased(text: str) -> str:
     """Return `text` in the words of the question patterns; as it is where nothing fits."""
     if _EACH.search(text):
         return text
-    if not _ASKING.match(text):
+    if not _ASKING.match(text) and not re.search(r"\b(?:how|what|which)\b", text):
         # "Change in sales 2019?" is typed for what the change was.
         text = f"what was the {text}"
     for pattern, put in _REWRITES:
