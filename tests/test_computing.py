@@ -95,7 +95,7 @@ def test_a_sentence_gives_a_whole_and_its_part(sentence: str, whole_figure: str,
 
 
 FREIGHT = (
-    "Lathbury Freight, third quarter. Maintenance spending is now $62 million, $9 million lighter, as two overhauls were put off. "
+    "Lathbury Freight, third quarter. Maintenance spending is now $62 million, $9 million lighter, as two were put off. "
     "Of our drivers 38% are members of a union. We guide to EBITDA of between $410 million and $440 million. "
     "Head office cost $12 million, $2 million more than the budget. Rent rose from $5 million to $6 million."
 )
@@ -151,7 +151,7 @@ Orders | 50 | 40 | 60
 
 
 def test_a_quarter_is_compared_with_that_of_the_year_before() -> None:
-    assert computed(QUARTERS, "What was the year-on-year change in orders?") == "EUR 10 million"
+    assert computed(QUARTERS, "By how much did orders rise year on year?") == "EUR 10 million"
 
 
 CLINICS = """USD million | 2021 | 2020 | Change
