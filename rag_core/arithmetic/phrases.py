@@ -101,7 +101,8 @@ OF_WHOLE = re.compile(
     rf"\b(?:what|which) (?P<kind>{PERCENT}|share|proportion|fraction|portion) of (?P<whole>.+?) "
     r"(?:is|was|were|are|did|does|do|has|had|came|comes?|relates?|related|consists?|consisted|represents?|represented|"
     r"made|makes?|accounts?|accounted|belongs?|went|goes|go|works?|worked|falls?|fell|stems?|stemmed|sits?|draws?|"
-    r"drew|holds?|held|uses?|used|pays?|paid|lives?|lies|lay|earns?|earned|matures?|expires?)\b(?: (?:made up|composed|comprised|represented|accounted for|attributable|"
+    r"drew|holds?|held|uses?|used|pays?|paid|lives?|lies|lay|earns?|earned|matures?|expires?)"
+    r"\b(?: (?:made up|composed|comprised|represented|accounted for|attributable|"
     r"contributed|generated|due|derived|related|the))?(?: (?:of|by|from|to|for|in|up|on|into))? (?P<part>.+)"
 )
 IN_WHOLE = re.compile(
