@@ -35,7 +35,7 @@ _LEAST_FACTS = 0.86
 _OF_FACTS = ("difference", "sum", "average", "ratio", "percentage of")
 _ASIDE = re.compile(r"\([^()]*\)")
 # What tells a bound or a plan from what came about.
-_BOUNDS = frozenset(words("maximum minimum target budget forecast planned cap ceiling floor"))
+_BOUNDS = frozenset(words("median maximum minimum target budget forecast planned cap ceiling floor"))
 _YEARLY = re.compile(r"\byear[ -]o(?:ve|n)r?[ -]year\b|\byoy\b")
 _ROUNDING = Decimal("0.01")
 # Words of the operation that, where a row's own name has them, make the question one about that row.

@@ -91,11 +91,11 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # Margins by their definition, shares, times, sums.
         (
             rf"\bwhat (?:was|is|were|are) {_WHO}(?P<kind>operating|gross|net)(?: profit)? margin\b(?P<rest>[^?]*)",
-            r"\g<who>\g<kind> profit \g<rest> as a percentage of \g<who> revenue \g<rest>",
+            r"\g<who>\g<kind> profit \g<rest> as a share of \g<who> revenue \g<rest>",
         ),
         (
             rf"\bwhat (?:was|is|were|are) {_WHO}(?P<kind>(?:adjusted )?ebitd?a?) margin\b(?P<rest>[^?]*)",
-            r"\g<who>\g<kind> \g<rest> as a percentage of \g<who> revenue \g<rest>",
+            r"\g<who>\g<kind> \g<rest> as a share of \g<who> revenue \g<rest>",
         ),
         (
             rf"\bhow much of (?P<whole>.+?) (?P<be>was|were|is|are|came|went) (?P<part>.+?),? (?:in|as a) {_PERCENT}\W*$",
@@ -141,7 +141,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _TAKEN_OFF = re.compile(
-    r"(?P<first>.+?[^,\s]),?\s(?:less|minus|net of|without|excluding|after deducting)\s(?!than\b)(?P<second>.+)"
+    r"(?P<first>.+?[^,\s]),?\s(?:less|minus|without|excluding|after deducting)\s(?!than\b)(?P<second>.+)"
 )
 _ASKING = re.compile(
     r"^\W*(?:what|which|how|by|in|at|on|as|of|for|from|and|so|the|please|calculate|compute|find|determine|tell|give|show|can|"
