@@ -34,7 +34,11 @@ def result_of(asked: Asked, choice: Choice) -> Result | None:
         share = _share(asked, numbers, choice.parts)
         # A part is not larger than its whole.
         return None if share and asked.kind == "part" and share.value > (100 if share.percent else 1) else share
-    if asked.kind == "signed" and numbers[0].value > 0 and sum(number.value for number in numbers[1:]) > numbers[0].value:
+    if (
+        asked.kind == "signed"
+        and numbers[0].value > 0
+        and sum(number.value for number in numbers[1:]) > numbers[0].value
+    ):
         # More is taken off than there is: the two are hardly of one thing.
         return None
     if asked.operation == "compound growth":

@@ -77,16 +77,30 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     if asked is None or (asked.operation == "percentage of" and stated_margin(question, hits)):
         return None
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
-    plain = [_without_asides(item) for item in series]
-    found = _of_series(asked, hits, series, _LEAST_SCORE)
-    if found is None and plain != series:
-        found = _of_series(asked, hits, plain, _LEAST_SCORE)
-    found = found or _of_sentence(asked, hits)
-    if found is None and asked.operation in _OF_FACTS:
-        # What sentences give one by one is told less surely: it has to fit better.
-        several = replace(asked, options=tuple(option for option in asked.options if len(option) > 1))
-        found = _of_series(several, hits, [*series, *prose_facts(hits)], _LEAST_FACTS)
+    try:
+        found = _of_items(asked, hits, series) or _of_sentence(asked, hits)
+        if found is None and asked.operation in _OF_FACTS:
+            # What sentences give one by one is told less surely: it has to fit better.
+            several = replace(asked, options=tuple(option for option in asked.options if len(option) > 1))
+            found = _of_series(several, hits, [*series, *prose_facts(hits)], _LEAST_FACTS)
+    except _UnclearError:
+        return _of_sentence(asked, hits)
     return found
+
+
+class _UnclearError(Exception):
+    """Operands fit, and are not to be computed from: others fit as well, or the text says the result."""
+
+
+def _of_items(asked: Asked, hits: Sequence[Hit], series: list[Series]) -> Computation | None:
+    """Return what is computed from line items by their whole names, or else by their names without what is in brackets."""
+    found = _of_series(asked, hits, series, _LEAST_SCORE)
+    # Names cut short are alike in many documents: only the best one's are taken.
+    first = [item for item in series if item.document.id == hits[0].document.id]
+    plain = [_without_asides(item) for item in first]
+    if found is not None or plain == first:
+        return found
+    return _of_series(asked, hits, plain, _LEAST_SCORE)
 
 
 def _left(rest: Rest, hits: Sequence[Hit]) -> Computation | None:
@@ -127,7 +141,10 @@ def _agreed(asked: Asked, readings: Sequence[Choice]) -> Computation | None:
 
 
 def _of_series(asked: Asked, hits: Sequence[Hit], series: Sequence[Series], least: float) -> Computation | None:
-    """Return what is computed from line items of tables and sentences, where they fit the question by `least`."""
+    """Return what is computed from line items of tables and sentences, where they fit the question by `least`.
+
+    Raises _UnclearError where operands fit and are not to be computed from.
+    """
     if not series:
         return None
     pool = gather(series, hits)
@@ -138,16 +155,16 @@ def _of_series(asked: Asked, hits: Sequence[Hit], series: Sequence[Series], leas
     best, result = usable[0]
     if best.score < least:
         return None
-    if any(choice.score > best.score + _BLOCKED for choice, _ in found) or _is_lookup(asked, best, pool):
+    if any(choice.score > best.score + _BLOCKED for choice, _ in found):
         return None
-    if _is_bound(asked, best):
-        return None
+    if _is_lookup(asked, best, pool) or _is_bound(asked, best) or _is_stated(asked, best, result, hits):
+        raise _UnclearError
     for rival, other in usable[1:]:
         if rival.score < best.score - MARGIN:
             break
         if not _agree(_scaled(best, result), _scaled(rival, other)):
-            return None
-    return None if _is_stated(asked, best, result, hits) else tell(asked, best, result, _rate(asked, best, result))
+            raise _UnclearError
+    return tell(asked, best, result, _rate(asked, best, result))
 
 
 def _rate(asked: Asked, best: Choice, result: Result) -> Result | None:
