@@ -35,6 +35,7 @@ _WHO = rf"(?P<who>(?:(?!.*\b(?:{DIRECTION}|difference|average|gap|spread)\b.* ma
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
+        (r"\bbase pay\b", "base salary"),
         (r"\bby what amount\b|\bhow far(?= did| has| have| had)", "by how much"),
         (r"\bhow many points\b", "how many percentage points"),
         # "Sales rose by how much", "change in sales, in percent", "an increase of what percentage".

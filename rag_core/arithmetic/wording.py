@@ -45,7 +45,6 @@ _SAME = [
         "tax taxation taxes",
         "cost expense expenditure",
         "staff employee personnel people person headcount workforce",
-        "salary pay",
         "debtor receivable",
         "creditor payable",
         "us american",
