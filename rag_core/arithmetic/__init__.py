@@ -1,8 +1,10 @@
-"""Figures that documents do not print and questions ask for: computed in code from cited table cells, never by a model.
+"""Figures that documents do not print and questions ask for: computed in code from cited figures, never by a model.
 
-question -> what to compute (questions) ; hits -> tables (grids) -> line items by period (series) -> the ones that are
-meant (matching, choosing) -> exact decimals (operations) -> answer, formula and operands (telling). Where a row, a period
-or the operation is not clear, nothing is computed.
+question -> its words as they are read (rephrasing) -> what to compute (questions). hits -> tables (grids) -> line items by
+period (series), and those that sentences give (prose, prosepairs, prosefacts) -> the ones that are meant (matching,
+choosing, picking) -> exact decimals (calculating, operations) -> answer, formula and operands (telling). What one sentence
+gives by itself, a whole with its part or a figure with its change, is computed from it alone (remainders, statements).
+Where a row, a period or the operation is not clear, or where the text says the result (outright), nothing is computed.
 """
 
 from __future__ import annotations

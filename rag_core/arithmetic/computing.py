@@ -63,7 +63,7 @@ _OPERATION_WORDS = {
 
 
 def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
-    """Return the figure that `question` asks to be computed from table cells of `hits`, or None.
+    """Return the figure that `question` asks to be computed from table cells and sentences of `hits`, or None.
 
     None where the question asks for no computation, or where the rows, the period or the operation are not clear: two
     readings that fit about as well and give different figures are not decided between. `hits` are best first.
