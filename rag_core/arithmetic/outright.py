@@ -9,6 +9,7 @@ from decimal import Decimal
 from rag_core.arithmetic.columns import read_columns
 from rag_core.arithmetic.figures import Figure, rounded
 from rag_core.arithmetic.grids import read_grids
+from rag_core.arithmetic.prose import prose_sentences
 from rag_core.arithmetic.prosewholes import counted_figures
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Series
@@ -19,7 +20,6 @@ from rag_core.records import Hit
 
 __all__ = ["agrees", "is_change", "printed_changes", "stated_changes", "stated_margin", "stated_total"]
 
-_MOST_SENTENCES = 300
 _CHANGING = (
     r"(?:(?:increas|decreas|declin|reduc|improv|narrow|widen|expand|contracted|climb|slipp?|shrink|weaken|strengthen|deteriorat|"
     r"worsen|advanc|jump|grow)\w*|rose|risen|ris(?:e|es|ing)|fell|fallen|fall(?:s|ing)?|grew|growth|drop(?:s|ped)?|gain(?:s|ed)?|"
@@ -107,11 +107,8 @@ def agrees(value: Decimal, scale: int, figure: Figure) -> bool:
 
 
 def _sentences(hits: Sequence[Hit]) -> Iterator[str]:
-    for hit in hits:
-        text = hit.document.text
-        for start, end in sentence_spans(text, hit.start, hit.end)[:_MOST_SENTENCES]:
-            if " | " not in text[start:end]:
-                yield from re.split(r";\s", text[start:end])
+    for hit, _, _, start, end in prose_sentences(hits):
+        yield from re.split(r";\s", hit.document.text[start:end])
 
 
 def _is_about(sentence: str, subjects: Sequence[set[str]], named: set[int]) -> bool:

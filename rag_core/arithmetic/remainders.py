@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rag_core.arithmetic.figures import Figure
 from rag_core.arithmetic.phrases import FILLERS
+from rag_core.arithmetic.prose import prose_sentences
 from rag_core.arithmetic.prosewholes import Share, counted_figures, sentence_shares
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Point, Series
@@ -113,18 +114,9 @@ def shares(asked: Asked, hits: Sequence[Hit]) -> list[Found]:
 
 
 def _shares(hits: Sequence[Hit]) -> Iterator[tuple[Hit, int, int, Share]]:
-    for hit, start, end in _sentences(hits):
+    for hit, _, _, start, end in prose_sentences(hits):
         for share in sentence_shares(hit.document.text[start:end]):
             yield hit, start, end, share
-
-
-def _sentences(hits: Sequence[Hit]) -> Iterator[tuple[Hit, int, int]]:
-    seen: set[tuple[str, int]] = set()
-    for hit in hits:
-        for start, end in sentence_spans(hit.document.text, hit.start, hit.end)[:_MOST_SENTENCES]:
-            if (hit.document.id, start) not in seen and " | " not in hit.document.text[start:end]:
-                seen.add((hit.document.id, start))
-                yield hit, start, end
 
 
 def _is_said(rest: Rest, hits: Sequence[Hit]) -> bool:
