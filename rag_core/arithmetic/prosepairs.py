@@ -17,6 +17,8 @@ from rag_core.language.periods import Period, find_periods
 
 __all__ = ["Pair", "sentence_pairs"]
 
+# A sentence with more figures than this is a list or an attack.
+_MOST_FIGURES = 24
 # Periods are masked by this sign, so that patterns see where they stand.
 _MASK = "§"
 _WORDS = r"(?:\s+[^\W\d_][\w'’/&-]*)"
@@ -73,7 +75,7 @@ def sentence_pairs(sentence: str) -> Iterator[Pair]:
     masked = sentence
     for _, start, end in periods:
         masked = masked[:start] + _MASK * (end - start) + masked[end:]
-    figures = find_figures(masked)
+    figures = find_figures(masked)[:_MOST_FIGURES]
     since = 0
     for first, second in pairwise(figures):
         since = max(since, sentence.rfind(";", 0, first[1]) + 1)

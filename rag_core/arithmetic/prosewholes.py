@@ -17,6 +17,8 @@ from rag_core.language.periods import find_periods
 
 __all__ = ["Share", "counted_figures", "sentence_shares"]
 
+# A sentence with more figures than this is a list or an attack.
+_MOST_FIGURES = 24
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
 _NUMBER = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
 _OF_WHICH = re.compile(
@@ -47,7 +49,7 @@ class Share:
 def sentence_shares(sentence: str) -> Iterator[Share]:
     """Yield the wholes of a sentence with their parts, in order."""
     sentence = _BRACKETS.sub(lambda found: " " * len(found.group()), sentence)
-    figures = counted_figures(sentence)
+    figures = counted_figures(sentence)[:_MOST_FIGURES]
     for first, second in pairwise(figures):
         share = _share(sentence, first, second)
         if share is not None:
