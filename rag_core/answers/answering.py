@@ -101,9 +101,9 @@ def stream_answer(
 
     A greeting is answered with what the assistant does; it claims nothing and needs no source.
     Where no hit reaches the policy's minimum score, the answer is NOT_FOUND and the model is not called. Neither is it
-    where the question asks for a figure that code can compute from cited cells, nor, under a policy that extracts and
-    with `wording` and `reader`, where it asks for something that can be looked up: that is read out of the passages, or
-    found not to be there.
+    where the question asks for a figure that code can compute from cited cells, however low a table scores, nor, under a
+    policy that extracts and with `wording` and `reader`, where it asks for something that can be looked up: that is read
+    out of the passages, or found not to be there.
     """
     run = _Run(started, search_seconds)
     policy = policy_for(generator.name, config.generation)
@@ -112,7 +112,7 @@ def stream_answer(
     reply = small_talk(question)
     if reply:
         query, hits, extraction = question, (), Extraction(reply)
-    computation = compute(query, hits) if hits and not _nothing_relevant(hits, policy) else None
+    computation = compute(query, hits) if hits else None
     if computation is None and hits and policy.extracts and wording is not None and reader is not None:
         extraction = _extracted(query, hits, wording, reader)
     # What was read closely is judged by that; the score of the passage decides where nothing was.

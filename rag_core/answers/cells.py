@@ -15,7 +15,7 @@ from rag_core.answers.periodic import asks_for_periods, look_up_periods
 from rag_core.answers.questions import AnswerKind, Asked
 from rag_core.answers.rows import look_up_row, row_words
 from rag_core.answers.several import look_up_several
-from rag_core.arithmetic.grids import read_grids
+from rag_core.arithmetic.grids import Grid, read_grids
 from rag_core.arithmetic.matching import Pool, gather
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Series, table_series
@@ -51,9 +51,14 @@ class Tables:
         self.hits = hits[:_MOST_HITS]
 
     @cached_property
+    def grids(self) -> list[Grid]:
+        """The tables as they stand."""
+        return read_grids(self.hits)
+
+    @cached_property
     def pool(self) -> Pool:
         """All rows, to be ranked by what a question names."""
-        return gather([item for grid in read_grids(self.hits) for item in table_series(grid)], self.hits)
+        return gather([item for grid in self.grids for item in table_series(grid)], self.hits)
 
 
 def look_up(asked: Asked, tables: Tables) -> tuple[LookUp, ...]:

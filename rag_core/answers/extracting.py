@@ -15,6 +15,8 @@ from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
 from rag_core.answers.reader import SpanReader
 from rag_core.answers.reading import Reading, read
+from rag_core.answers.rowlists import RowList, find_rows
+from rag_core.arithmetic.citing import period_heading
 from rag_core.language.orders import stated
 from rag_core.records import AnswerSentence, Citation, Document, Hit
 
@@ -40,6 +42,10 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     asked = analyse(query)
     if asked.kind == "yes_no" or not asked.terms:
         return None
+    tables = Tables(hits)
+    rows = find_rows(asked, tables.grids)
+    if rows:
+        return _of_rows(rows, counted=asked.kind == "count")
     items = find_list(asked, hits)
     if items:
         return _enumerated(items)
@@ -49,7 +55,6 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
             return _quoted(sentences)
     if asked.open_ended:
         return None
-    tables = Tables(hits)
     cells = look_up(asked, tables)
     if cells:
         return _looked_up(cells)
@@ -92,6 +97,18 @@ def _enumerated(items: Sequence[Listed]) -> Extraction:
     return _in_turn(told, citations, "; ")
 
 
+def _of_rows(rows: RowList, *, counted: bool) -> Extraction:
+    """Return the names of rows, or how many they are; their source is each its row, and the line that makes them one whole."""
+    document = rows.items[0].document
+    found = _enumerated(rows.items)
+    text = f"{len(rows.items)} ({found.text})" if counted else found.text
+    citations = found.citations
+    if rows.whole:
+        citations = (*citations, _citation(len(citations) + 1, document, *rows.whole, 1.0))
+    numbers = tuple(citation.number for citation in citations)
+    return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))
+
+
 def _in_turn(told: Sequence[str], citations: Sequence[Citation], between: str) -> Extraction:
     """Return what is told in one text, each part with its own source."""
     sentences, at = [], 0
@@ -116,17 +133,8 @@ def _looked_up(several: Sequence[LookUp]) -> Extraction:
 
 def _heading(cells: LookUp) -> list[tuple[int, int]]:
     """Return the line of the table that names all the years that are told, nothing where there is none above the row."""
-    text, end = cells.series.document.text, cells.points[0].row_start
     named = {str(point.period.year) for point in cells.points if point.period and point.period.year}
-    while named and end > 0:
-        start = text.rfind("\n", 0, end - 1) + 1
-        line = text[start:end].rstrip()
-        if "|" not in line:
-            break
-        if all(year in line for year in named):
-            return [(start + len(line) - len(line.lstrip(" |")), start + len(line.rstrip(" |")))]
-        end = start
-    return []
+    return period_heading(cells.series.document, cells.points[0].row_start, named)
 
 
 def _citation(number: int, document: Document, start: int, end: int, score: float) -> Citation:

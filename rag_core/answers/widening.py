@@ -43,6 +43,13 @@ _GOES_ON = re.compile(
     r",? (?:(?:partially|partly) offset|net of|as well as|and|or|of|in|on|for|with|to|as|than"
     r"|by|at|from|between|under|over|that|through|into)\b"
 )
+# What says how a reason is one; without "primarily" it would be the only one.
+_BECAUSE = re.compile(
+    r"\b(?:(?:primarily|mainly|largely|mostly|principally|chiefly|predominantly|partly|partially|in part|solely|simply) )?"
+    r"(?:due(?: primarily| mainly| largely)? to|because(?: of)?|as a result of|attributable to|owing to|thanks to) $",
+    re.IGNORECASE,
+)
+_WHY = re.compile(r"\bwhy\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[.;](?=\s|$)|\n|$")
 _WORD_BEHIND = re.compile(r" [\w-]+")
 # A figure that is a bound or an estimate is not given as an exact one.
@@ -76,6 +83,8 @@ def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: 
         end = region.end() if region and not asks_for_several(asked) else end
     if asks_for_several(asked):
         start, end = _listed(text, start, end, low, high)
+    if asked.kind == "reason" and _WHY.search(asked.text) and (because := _BECAUSE.search(text, low, start)):
+        start = because.start()
     told = asked.kind in _SENTENCES and not re.search(r"\d", text[start:end])
     if told and _GOES_ON.match(text, end, high):
         stop = _CLAUSE_END.search(text, end, high)

@@ -50,6 +50,8 @@ _STATED = re.compile(
     rf"|(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(000)s?\b|\(?['’‘`](000)s?\b",
     re.IGNORECASE,
 )
+# "in thousands, except percentages": what is excepted is the lesser part.
+_EXCEPTED = re.compile(r"\bexcept\b[^)|]*", re.IGNORECASE)
 _AMOUNT_BEFORE = re.compile(r"\d\s*$")
 _PER = re.compile(
     r"\bper[\s-]+(?:\w+[\s-]+){0,3}(?:share|unit|day|square|ton|tonne|ounce|barrel|employee|customer|store|room|adr|ads)s?\b"
@@ -83,7 +85,7 @@ class Unit:
 
 def head_unit(text: str) -> tuple[str, int | None, bool]:
     """Return (currency, scale, percent) that a column head, a corner cell or a row label names; scale None for no word."""
-    return _currency(text), _head_scale(text), bool(_PERCENT.search(text))
+    return _currency(text), _head_scale(text), bool(_PERCENT.search(_EXCEPTED.sub(" ", text)))
 
 
 def prose_unit(text: str) -> tuple[str, int | None]:
