@@ -14,9 +14,11 @@ from rag_core.answers.lookups import LookUp
 from rag_core.answers.periodic import asks_for_periods, look_up_periods
 from rag_core.answers.questions import AnswerKind, Asked
 from rag_core.answers.rows import look_up_row, row_words
+from rag_core.answers.sentences import told_in_a_sentence
 from rag_core.answers.several import look_up_several
 from rag_core.arithmetic.grids import Grid, read_grids
 from rag_core.arithmetic.matching import Pool, gather
+from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Series, table_series
 from rag_core.arithmetic.wording import GENERIC, words
@@ -29,6 +31,8 @@ _MOST_HITS = 8
 # Without a period the latest year's cell answers, but only where the row fits closely: for a figure, and for what may be
 # none ("the segment result") more so.
 _LEAST_LATEST, _LEAST_THING = 0.82, 0.93
+# A sentence has other words beside those that name what it gives.
+_LEAST_SPOKEN = 0.8
 # A cell that the reader marks may be worded further from the question.
 _LEAST_FIT, _BEHIND = 0.3, 0.15
 _FIGURES: frozenset[AnswerKind] = frozenset(("amount", "percentage", "measure", "count", "definition"))
@@ -38,6 +42,8 @@ _KINDS: frozenset[AnswerKind] = frozenset(
 )
 # A question of another time than the latest, without saying which.
 _EARLIER = re.compile(r"\b(?:prior|previous\w*|preceding|earlier|earliest|first|last|past)\b", re.IGNORECASE)
+_PERCENT = re.compile(r"%|\bper ?cent(?:age)?s?\b", re.IGNORECASE)
+_RATE = re.compile(rf"{_PERCENT.pattern}|\b(?:rates?|ratios?|margins?|yields?|shares?|growth|return)\b", re.IGNORECASE)
 # Characters around a cell in which its row has a bar.
 _NEAR = 200
 _CELL = re.compile(r"[(\d][\d,.()%-]*\s*(?:\||$)", re.MULTILINE)
@@ -60,6 +66,11 @@ class Tables:
         """All rows, to be ranked by what a question names."""
         return gather([item for grid in self.grids for item in table_series(grid)], self.hits)
 
+    @cached_property
+    def spoken(self) -> Pool:
+        """What sentences give for several periods one by one."""
+        return gather([item for item in prose_series(self.hits) if len(item.points) > 1], self.hits)
+
 
 def look_up(asked: Asked, tables: Tables) -> tuple[LookUp, ...]:
     """Return the cells that `asked` names, those of several line items apart; () where there are none."""
@@ -76,7 +87,17 @@ def look_up(asked: Asked, tables: Tables) -> tuple[LookUp, ...]:
     several = look_up_several(asked.text, pool, found)
     if several and not _is_withheld(asked, several, pool):
         return several
+    if found is None or told_in_a_sentence(asked, found, tables.hits):
+        found = _look_up_spoken(asked, tables)
     return () if found is None or _is_withheld(asked, (found,), pool) else (found,)
+
+
+def _look_up_spoken(asked: Asked, tables: Tables) -> LookUp | None:
+    """Return the figures that a sentence gives one by one for several years, "respectively", for a question of a year."""
+    found = look_up_row(asked.text, tables.spoken) if asked.years else None
+    if found is None or found.score < _LEAST_SPOKEN or _is_withheld(asked, (found,), tables.spoken):
+        return None
+    return found
 
 
 class Fitting:
@@ -117,9 +138,18 @@ class Fitting:
 def _is_withheld(asked: Asked, found: Sequence[LookUp], pool: Pool) -> bool:
     if any(cells.latest and not _is_close(asked, cells) for cells in found):
         return True
+    if _PERCENT.search(asked.text) and not any(_is_share(cells) for cells in found):
+        return True
     # The operating profit of the group is no answer to a question for that of one of its divisions.
     held = set().union(*(_dimensions(cells.series) for cells in found))
     return bool(_parts_named(asked, pool.series) - held)
+
+
+def _is_share(found: LookUp) -> bool:
+    """Tell whether cells are, or may be, percentages: a rate is often printed without its sign."""
+    series = found.series
+    printed = series.unit.percent or any(point.figure.percent for point in found.points)
+    return printed or _RATE.search(f"{series.label} {series.head} {series.under}") is not None
 
 
 def _is_close(asked: Asked, found: LookUp) -> bool:

@@ -136,11 +136,11 @@ def _kind(question: str, words: list[str], at: int) -> tuple[AnswerKind, str, fr
 
 
 def _of_noun(noun: str, direct: bool, words: list[str]) -> AnswerKind:
-    if noun in _PERCENTAGES and "price" not in words:
+    if noun in _PERCENTAGES and "price" not in words and not ("shares" in words and "share" not in words):
         return "percentage"
     if noun in _TIMES:
         return "date"
-    if noun in _PLACES:
+    if noun in _PLACES and not _is_money(noun, words):
         return "place"
     if noun in _NAMED:
         return "name"
@@ -149,6 +149,14 @@ def _of_noun(noun: str, direct: bool, words: list[str]) -> AnswerKind:
     if noun in _AMOUNTS:
         return "amount"
     return "measure" if noun in _MEASURED else "thing"
+
+
+def _is_money(noun: str, words: list[str]) -> bool:
+    """Tell whether a capital is that of a firm: one with a word before it ("share capital"), or of nothing."""
+    if noun != "capital" or noun not in words:
+        return False
+    at = words.index(noun)
+    return words[at + 1 : at + 2] != ["of"] or words[max(0, at - 1)] not in ("the", "a", "what", "which", "is", "was")
 
 
 def _how(first: str, following: list[str]) -> tuple[AnswerKind, str, frozenset[str]]:

@@ -43,10 +43,10 @@ _GOES_ON = re.compile(
     r",? (?:(?:partially|partly) offset|net of|as well as|and|or|of|in|on|for|with|to|as|than"
     r"|by|at|from|between|under|over|that|through|into)\b"
 )
-# What says how a reason is one; without "primarily" it would be the only one.
+# What says how a reason is one; without "primarily" it would be the only one. "Because" only says what was asked.
 _BECAUSE = re.compile(
     r"\b(?:(?:primarily|mainly|largely|mostly|principally|chiefly|predominantly|partly|partially|in part|solely|simply) )?"
-    r"(?:due(?: primarily| mainly| largely)? to|because(?: of)?|as a result of|attributable to|owing to|thanks to) $",
+    r"(?:due(?: primarily| mainly| largely)? to|as a result of|attributable to|owing to|thanks to) $",
     re.IGNORECASE,
 )
 _WHY = re.compile(r"\bwhy\b", re.IGNORECASE)
