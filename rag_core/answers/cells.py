@@ -22,6 +22,7 @@ from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Series, table_series
 from rag_core.arithmetic.wording import GENERIC, words
+from rag_core.language.periods import without_periods
 from rag_core.language.tablecells import table_at
 from rag_core.records import Document, Hit
 
@@ -95,9 +96,10 @@ def look_up(asked: Asked, tables: Tables) -> tuple[LookUp, ...]:
 def _look_up_spoken(asked: Asked, tables: Tables) -> LookUp | None:
     """Return the figures that a sentence gives one by one for several years, "respectively", for a question of a year."""
     found = look_up_row(asked.text, tables.spoken) if asked.years else None
-    if found is None or found.score < _LEAST_SPOKEN or _is_withheld(asked, (found,), tables.spoken):
+    if found is None or found.score < _LEAST_SPOKEN:
         return None
-    return found
+    # A sentence has few words, so that a name that it lacks tells it from the one that is meant.
+    return found if _names(asked) <= set(found.series.own) else None
 
 
 class Fitting:
@@ -160,8 +162,12 @@ def _is_close(asked: Asked, found: LookUp) -> bool:
 
 def _parts_named(asked: Asked, series: Sequence[Series]) -> set[str]:
     """Return the words of names in the question that these tables have: of divisions, countries, persons."""
-    names = {word for name in _NAME.findall(asked.text) for word in words(name)} - GENERIC
+    names = _names(asked)
     return names & {word for item in series for word in _dimensions(item)} if names else set()
+
+
+def _names(asked: Asked) -> set[str]:
+    return {word for name in _NAME.findall(without_periods(asked.text)) for word in words(name)} - GENERIC
 
 
 def _dimensions(series: Series) -> set[str]:

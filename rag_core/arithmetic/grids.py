@@ -178,11 +178,27 @@ def _column_heads(heads: Sequence[Sequence[Cell]], width: int) -> tuple[str, ...
             if not text and len(filled) == 1:
                 text = line[filled[0]] if _reaches(grid, number, filled[0], column) else ""
             elif not text and (not named[column] or any(lower[column] for lower in below)):
-                left = [place for place in filled if place < column]
-                text = line[left[-1]] if left else ""
+                text = line[place] if (place := _spanning(below, filled, column)) else ""
             if text and text not in result[column]:
                 result[column].append(text)
     return tuple(" ".join(parts) for parts in result)
+
+
+def _spanning(below: Sequence[Sequence[str]], filled: Sequence[int], column: int) -> int:
+    """Return which of the `filled` cells of a line of heads stands over `column`, 0 for none: mostly the one to its left.
+
+    One to its right that is put in the middle does, where periods are under the left one, and under the right one and
+    `column` others: "Change" over a change in money and one in percent.
+    """
+    left = [place for place in filled if place < column]
+    right = [place for place in filled if place > column]
+    if left and right and right[0] == column + 1:
+        kinds = [
+            [_is_period(lower[place]) for lower in below if lower[place]] for place in (left[-1], column, right[0])
+        ]
+        if all(kinds) and all(kinds[0]) and not any(kinds[1] + kinds[2]):
+            return right[0]
+    return left[-1] if left else 0
 
 
 def _reaches(grid: Sequence[Sequence[str]], number: int, only: int, column: int) -> bool:
