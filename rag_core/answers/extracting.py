@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_core.answers.abstaining import decide
 from rag_core.answers.cells import Fitting, Tables, look_up
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
+from rag_core.answers.extremes import find_extremes
 from rag_core.answers.listing import Listed, find_list
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.nearness import WordNearness
@@ -16,6 +17,7 @@ from rag_core.answers.questions import analyse
 from rag_core.answers.reader import SpanReader
 from rag_core.answers.reading import Reading, read
 from rag_core.answers.rowlists import RowList, find_rows
+from rag_core.answers.sentences import respective_figures
 from rag_core.arithmetic.citing import period_heading
 from rag_core.language.orders import stated
 from rag_core.records import AnswerSentence, Citation, Document, Hit
@@ -43,7 +45,7 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     if asked.kind == "yes_no" or not asked.terms:
         return None
     tables = Tables(hits)
-    rows = find_rows(asked, tables.grids)
+    rows = find_rows(asked, tables.grids) or find_extremes(asked, tables.grids)
     if rows:
         return _of_rows(rows, counted=asked.kind == "count")
     items = find_list(asked, hits)
@@ -58,6 +60,9 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     cells = look_up(asked, tables)
     if cells:
         return _looked_up(cells)
+    respective = respective_figures(asked, hits)
+    if respective:
+        return _resting_on(respective.text, respective.document, [respective.span])
     fitting = Fitting(asked, tables)
     reading = read(asked, hits, wording, reader, fitting)
     decision = decide(reading.asked if reading else asked, reading, hits)
@@ -89,7 +94,7 @@ def _quoted(found: Sequence[Evidence]) -> Extraction:
 
 def _enumerated(items: Sequence[Listed]) -> Extraction:
     """Return the items of a list, each with the line that it stands in as its source."""
-    told = [" ".join(item.document.text[item.start : item.end].split()).rstrip(" ;,.") for item in items]
+    told = [_named(item) for item in items]
     citations = [
         _citation(number, item.document, item.line_start, item.line_end, 1.0)
         for number, item in enumerate(items, start=1)
@@ -98,13 +103,20 @@ def _enumerated(items: Sequence[Listed]) -> Extraction:
 
 
 def _of_rows(rows: RowList, *, counted: bool) -> Extraction:
-    """Return the names of rows, or how many they are; their source is each its row, and the line that makes them one whole."""
-    document = rows.items[0].document
-    found = _enumerated(rows.items)
-    text = f"{len(rows.items)} ({found.text})" if counted else found.text
-    citations = found.citations
-    if rows.whole:
-        citations = (*citations, _citation(len(citations) + 1, document, *rows.whole, 1.0))
+    """Return the names of rows, or how many they are; their sources are the rows, and the lines that these rest on."""
+    document, told = rows.items[0].document, [_named(item) for item in rows.items]
+    listed = "; ".join(told)
+    spans = dict.fromkeys([*((item.line_start, item.line_end) for item in rows.items), *rows.beside])
+    return _resting_on(f"{len(told)} ({listed})" if counted else listed, document, spans)
+
+
+def _named(item: Listed) -> str:
+    return " ".join(item.document.text[item.start : item.end].split()).rstrip(" ;,.")
+
+
+def _resting_on(text: str, document: Document, spans: Iterable[tuple[int, int]]) -> Extraction:
+    """Return an answer that rests on all of `spans` together."""
+    citations = tuple(_citation(number, document, *span, 1.0) for number, span in enumerate(spans, start=1))
     numbers = tuple(citation.number for citation in citations)
     return Extraction(text, citations, (AnswerSentence(0, len(text), text, numbers),))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rag_core.arithmetic.series import Point, Series
 
-__all__ = ["LookUp"]
+__all__ = ["LookUp", "joined"]
 
 _SCALES = {3: "thousand", 6: "million", 9: "billion"}
 
@@ -35,12 +35,13 @@ class LookUp:
         if self.periods:
             found = [point.period for point in self.points if point.period]
             yearly = len({period.year for period in found}) == len(found) and all(period.year for period in found)
-            return _joined([str(period.year if yearly else period) for period in found])
+            return joined([str(period.year if yearly else period) for period in found])
         told = " and ".join(_shown(self.series, point) for point in self.points)
         return f"{told} ({self.points[0].period})" if self.latest else told
 
 
-def _joined(texts: Sequence[str]) -> str:
+def joined(texts: Sequence[str]) -> str:
+    """Return texts as a sentence lists them: with commas, and "and" before the last."""
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 

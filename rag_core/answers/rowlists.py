@@ -19,7 +19,7 @@ from rag_core.arithmetic.wording import GENERIC, folded, same_as, words
 from rag_core.language.periods import without_periods
 from rag_core.language.sentences import terms
 
-__all__ = ["RowList", "find_rows"]
+__all__ = ["RowList", "find_rows", "listed_rows", "rows_that_add_up", "values_of"]
 
 _PART = r"(?:components?|items?|elements?|constituents?|parts|categor(?:y|ies)|types?|kinds?|class(?:es)?|lines?)"
 _MADE = r"(?:consists? of|comprised? of|compris(?:e|es|ed)|composed of|made up of|broken down into|split into)"
@@ -60,10 +60,10 @@ _NUMBER = r"(?:\d{1,2}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelv
 
 @dataclass(frozen=True, slots=True)
 class RowList:
-    """The names of rows, in the table's order, and the span of the line that they stand under or add up to."""
+    """The names of rows, and the spans of the other lines that it rests on: what they stand under or add up to."""
 
     items: tuple[Listed, ...]
-    whole: tuple[int, int] | None
+    beside: tuple[tuple[int, int], ...]
 
 
 def find_rows(asked: Asked, grids: Sequence[Grid]) -> RowList | None:
@@ -99,7 +99,7 @@ def _of_whole(named: Sequence[str], grids: Sequence[Grid]) -> RowList | None:
             if row.sections and _is_called(wanted, row.sections[-1]):
                 return _told(grid, list(_under(grid, place)), _line_of(grid, row))
         for place, row in enumerate(grid.rows):
-            parts = _parts(grid, place) or _quotient(grid, place) if _is_called(wanted, row.label) else []
+            parts = rows_that_add_up(grid, place) or _quotient(grid, place) if _is_called(wanted, row.label) else []
             if parts:
                 return _told(grid, parts, (row.start, row.end))
     return None
@@ -126,7 +126,7 @@ def _by_kind(kind: str, named: Sequence[str], grids: Sequence[Grid]) -> RowList 
         if sum(word in around or same_as(word, around) for word in asked) < _LEAST_AROUND * len(asked):
             continue
         for place, row in enumerate(grid.rows):
-            if parts := _parts(grid, place):
+            if parts := rows_that_add_up(grid, place):
                 return _told(grid, parts, (row.start, row.end))
     return None
 
@@ -146,15 +146,15 @@ def _under(grid: Grid, first: int) -> Iterator[GridRow]:
         row = grid.rows[place]
         if row.sections != heading or not row.label or _TOTAL & set(words(row.label)[:1]):
             return
-        if len(kept) >= _LEAST_ROWS and _parts(grid, place) == kept:
+        if len(kept) >= _LEAST_ROWS and rows_that_add_up(grid, place) == kept:
             return
         kept.append(row)
         yield row
 
 
-def _parts(grid: Grid, place: int) -> list[GridRow]:
+def rows_that_add_up(grid: Grid, place: int) -> list[GridRow]:
     """Return the rows right before that at `place` that add up to it in every column; [] where none do."""
-    total = _values(grid.rows[place])
+    total = values_of(grid.rows[place])
     sums = dict.fromkeys(total, Decimal(0))
     if not total or not any(total.values()):
         return []
@@ -163,7 +163,7 @@ def _parts(grid: Grid, place: int) -> list[GridRow]:
         if not row.label:
             return []
         sign = -1 if _LESS.match(row.label) else 1
-        for column, value in _values(row).items():
+        for column, value in values_of(row).items():
             if column in sums:
                 sums[column] += sign * abs(value) if sign < 0 else value
         count = place - first
@@ -181,7 +181,7 @@ def _quotient(grid: Grid, place: int) -> list[GridRow]:
     told = {number: cell.figure for number, cell in enumerate(row.cells) if number and cell.figure is not None}
     if len(pair) < _LEAST_ROWS or not told:
         return []
-    first, second = _values(pair[0]), _values(pair[1])
+    first, second = values_of(pair[0]), values_of(pair[1])
     for above, below in ((first, second), (second, first)):
         if all(below.get(number) and number in above for number in told) and all(
             abs(above[number] / below[number] * (100 if figure.percent else 1) - figure.value)
@@ -192,7 +192,7 @@ def _quotient(grid: Grid, place: int) -> list[GridRow]:
     return []
 
 
-def _values(row: GridRow) -> dict[int, Decimal]:
+def values_of(row: GridRow) -> dict[int, Decimal]:
     """Return the figures of a row by column, without shares and columns that compare others."""
     columns = read_columns(row.heads)
     return {
@@ -208,11 +208,17 @@ def _unit(row: GridRow, column: int) -> Decimal:
 
 
 def _told(grid: Grid, rows: Sequence[GridRow], whole: tuple[int, int] | None) -> RowList | None:
-    """Return the labels of `rows`, each once, without marks of footnotes."""
-    found: dict[str, Listed] = {}
+    """Return the labels of `rows`, each once; None where there is but one."""
+    labels = {row.cells[0].text: row for row in reversed(rows)}
+    kept = [row for row in rows if labels[row.cells[0].text] is row]
+    return listed_rows(grid, kept, [whole] if whole else []) if len(kept) >= _LEAST_ROWS else None
+
+
+def listed_rows(grid: Grid, rows: Sequence[GridRow], beside: Sequence[tuple[int, int]]) -> RowList:
+    """Return the labels of `rows` without marks of footnotes, each with its row."""
+    items = []
     for row in rows:
         cell = row.cells[0]
         label = _FOOTNOTE.sub("", cell.text).rstrip()
-        if label:
-            found.setdefault(label, Listed(grid.document, cell.start, cell.start + len(label), row.start, row.end))
-    return RowList(tuple(found.values()), whole) if len(found) >= _LEAST_ROWS else None
+        items.append(Listed(grid.document, cell.start, cell.start + len(label), row.start, row.end))
+    return RowList(tuple(items), tuple(beside))
