@@ -26,7 +26,7 @@ _MADE = r"(?:consists? of|comprised? of|compris(?:e|es|ed)|composed of|made up o
 _OF_WHOLE = (
     re.compile(rf"^\W*(?:what|which)\b.*?\b(?:is|are|was|were|does|do|did) (?P<whole>.+?) {_MADE}\W*$"),
     re.compile(
-        rf"^\W*(?:what|which) (?:are|were|is|was) (?:the )?(?:[\w-]+ ){{0,3}}?{_PART} "
+        rf"^\W*(?:what|which) (?:(?:are|were|is|was) )?(?:the )?(?:[\w-]+ ){{0,3}}?{_PART} "
         r"(?:(?:that|which) )?(?:(?:are |were )?(?:considered|used|included|taken|added|counted) )?"
         r"(?:when|for|in|to|under|of|within|by|make up|making up|add up to|adding up to)\b"
         r"(?: (?:calculat|comput|determin|arriv|deriv)\w*(?: at)?)?(?P<whole>.+?)\W*$"
@@ -95,11 +95,14 @@ def _of_whole(named: Sequence[str], grids: Sequence[Grid]) -> RowList | None:
     """Return the rows under a heading, or that add up to a row, which is called what is named."""
     wanted = set(named) - GENERIC
     for grid in grids if wanted else ():
+        about = set(words(f"{grid.before[-_LEAD:]} {grid.corner}"))
         for place, row in enumerate(grid.rows):
-            if row.sections and _is_called(wanted, row.sections[-1]):
+            if row.sections and _is_called(wanted, about, row.sections[-1]):
                 return _told(grid, list(_under(grid, place)), _line_of(grid, row))
         for place, row in enumerate(grid.rows):
-            parts = rows_that_add_up(grid, place) or _quotient(grid, place) if _is_called(wanted, row.label) else []
+            parts = (
+                rows_that_add_up(grid, place) or _quotient(grid, place) if _is_called(wanted, about, row.label) else []
+            )
             if parts:
                 return _told(grid, parts, (row.start, row.end))
     return None
@@ -131,11 +134,17 @@ def _by_kind(kind: str, named: Sequence[str], grids: Sequence[Grid]) -> RowList 
     return None
 
 
-def _is_called(wanted: set[str], label: str) -> bool:
-    """Tell whether a label has the words that are wanted and no more, a total's and what it is told by apart."""
+def _is_called(wanted: set[str], about: set[str], label: str) -> bool:
+    """Tell whether a label has the words that are wanted, a total's and what it is told by apart.
+
+    Words that the table is `about` may be missing from it.
+    """
     plain = re.sub(r"\b(?:by|per) [\w\s-]+$", " ", _FOOTNOTE.sub("", label))
-    own = set(words(without_periods(plain))) - GENERIC
-    return bool(own) and (own == wanted or own - _TOTAL == wanted - _TOTAL != set())
+    own, named = set(words(without_periods(plain))) - GENERIC, wanted - _TOTAL
+    if own == wanted:
+        return bool(own)
+    own -= _TOTAL
+    return own == named != set() or (len(own) > 1 and own < named and named - own <= about)
 
 
 def _under(grid: Grid, first: int) -> Iterator[GridRow]:
