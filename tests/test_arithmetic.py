@@ -197,6 +197,7 @@ def test_a_cell_is_a_figure_only_where_it_surely_is(cell: str, value: str | None
         ("FY18 to FY19", [Period(2018), Period(2019)]),
         ("Q4 2019 and third quarter of 2018", [Period(2019, quarter=4), Period(2018, quarter=3)]),
         ("2018/19", [Period(2019)]),
+        ("2018/2019 and 12/2018/2019", [Period(2019), Period(2018), Period(2019)]),
         ("2023-06", [Period(2023, month=6)]),
         ("H1 2022", [Period(2022, half=1)]),
         ("Q3 of the fiscal year 2023, FY2022 Q2", [Period(2023, quarter=3), Period(2022, quarter=2)]),

@@ -25,6 +25,10 @@ from rag_core.answers.questions import analyse
         ("What interest does the loan bear?", "percentage"),
         ("What dividend per share was paid?", "amount"),
         ("What is swing pricing for?", "thing"),
+        ("What is the capital of France?", "place"),
+        ("What was the invested capital in 2020?", "amount"),
+        ("What share of sales came from Asia?", "percentage"),
+        ("What were the dilutive shares in 2020?", "thing"),
         ("Did revenue rise?", "yes_no"),
     ],
 )

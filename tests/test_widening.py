@@ -32,6 +32,7 @@ def whole(question: str, text: str, marked: str) -> str:
             "higher wages",
             "higher wages and of freight",
         ),
+        ("Why did costs rise?", "They rose mainly due to wages.", "wages", "mainly due to wages"),
     ],
 )
 def test_what_belongs_to_the_answer_is_added(question: str, text: str, marked: str, expected: str) -> None:
