@@ -127,8 +127,8 @@ def _credit(word: str, series: Series, label: Sequence[str], tells: bool) -> flo
 
 
 def _touches(wanted: Sequence[str], series: Series) -> bool:
-    """Tell whether the question names anything of the row, or of the column where the row has no name of its own."""
-    own = series.own or series.column
+    """Tell whether the question names anything of the row, or of the column where the row has no name that says much."""
+    own = [word for word in series.own if word not in GENERIC] or series.column or series.own
     return any(word in wanted or same_as(word, wanted) for word in own)
 
 
