@@ -7,6 +7,8 @@ from rag_core.answers.cells import Tables, look_up
 from rag_core.answers.questions import analyse
 from rag_core.answers.sentences import respective_figures
 from rag_core.arithmetic import cite_operands, compute
+from rag_core.arithmetic.columns import read_columns
+from rag_core.arithmetic.grids import read_grids
 
 OPTIONS = (
     "The mean market price of a share when staff options were exercised in 2023 was 412 pence.\n\n"
@@ -72,6 +74,8 @@ def test_heads_in_the_middle_of_their_columns_stand_over_those_of_their_kind() -
         analyse("What were the harbour sales in 2022 and 2023?"), Tables([make_hit(make_document(table))])
     )
     assert found.text == "$ 44 and $ 75"
+    grids = read_grids([make_hit(make_document(table))])
+    assert [column.derived for column in read_columns(grids[0].rows[0].heads)] == [False, False, False, True, True]
 
 
 def test_percentages_that_a_head_excepts_are_no_unit() -> None:

@@ -14,7 +14,7 @@ from rag_core.answers.totals import part_of, total_of
 from rag_core.arithmetic.matching import MARGIN, Match, Pool
 from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Point, Series
-from rag_core.arithmetic.wording import words
+from rag_core.arithmetic.wording import GENERIC, words
 from rag_core.language.periods import Period, find_periods, without_periods
 
 __all__ = ["LEAST_SCORE", "look_up_row", "row_words"]
@@ -74,9 +74,17 @@ def look_up_row(text: str, pool: Pool, *, counted: bool = False) -> LookUp | Non
     for rival, others in found[1:]:
         if rival.score < best.score - MARGIN:
             break
+        if _is_named(best, named) and not _is_named(rival, named):
+            continue
         if [point.figure.value for point in others] != [point.figure.value for point in points]:
             return None
     return LookUp(best.series, points, best.score)
+
+
+def _is_named(match: Match, named: Sequence[str]) -> bool:
+    """Tell whether a row is called by the very words of the question: "total costs", where another is called "costs"."""
+    label = {*match.series.own, *match.series.column}
+    return label == {word for word in named if word not in GENERIC or word in label}
 
 
 def _periods(text: str) -> tuple[Period, ...]:

@@ -21,7 +21,8 @@ _DERIVED = re.compile(
 _REFERENCE = re.compile(r"\b(?:see |refer to )?notes? \d+\b", re.IGNORECASE)
 # What heads say beside their period without telling two columns apart.
 _FILLER = re.compile(
-    r"\b(?:restated|reclassified|audited|unaudited|as (?:at|of|reported|adjusted|restated)|see|note|notes|ended|ending|end|year|"
+    r"\bexcept (?:for )?(?:percentages?|(?:share and )?per[- ]share (?:amounts|data|information))\b"
+    r"|\b(?:restated|reclassified|audited|unaudited|as (?:at|of|reported|adjusted|restated)|see|note|notes|ended|ending|end|year|"
     r"years|fiscal|for|the|at|as|of|in|and|months|month|quarter|quarters|three|six|nine|twelve|period|periods|financial|on|"
     r"million|millions|thousand|thousands|billion|billions|dollars|euros|usd|eur|gbp|rmb|chf|inr|m|mn|bn|us|consolidated)\b"
     r"|\b5[23][\s-]weeks?\b|\b\d{1,2}[\s-]months?\b|\(\d{1,2}\)|[$€£¥₹'’‘*(),.:]",

@@ -196,7 +196,7 @@ def _spanning(below: Sequence[Sequence[str]], filled: Sequence[int], column: int
         kinds = [
             [_is_period(lower[place]) for lower in below if lower[place]] for place in (left[-1], column, right[0])
         ]
-        if all(kinds) and all(kinds[0]) and not any(kinds[1] + kinds[2]):
+        if kinds[0] and all(kinds[0]) and not any(kinds[1] + kinds[2]):
             return right[0]
     return left[-1] if left else 0
 
