@@ -34,6 +34,8 @@ _FILLERS = re.compile(
     r"(?:does|do|did) (?:the (?:group|company|firm|bank|fund)|we|it|they)(?: have)?|(?:is|are|was|were) there)\b",
     re.IGNORECASE,
 )
+# Of words that rows need not hold, those that still tell two apart.
+_WHOLE = frozenset(words("total net gross consolidated annual"))
 # "What did the provisions total?": a verb, and no word of a row.
 _TOTALLED = re.compile(r"\b(?:does|do|did)\b.*?\b(total)\W*$", re.IGNORECASE)
 
@@ -83,8 +85,8 @@ def look_up_row(text: str, pool: Pool, *, counted: bool = False) -> LookUp | Non
 
 def _is_named(match: Match, named: Sequence[str]) -> bool:
     """Tell whether a row is called by the very words of the question: "total costs", where another is called "costs"."""
-    label = {*match.series.own, *match.series.column}
-    return label == {word for word in named if word not in GENERIC or word in label}
+    wanted = {word for word in named if word not in GENERIC or word in _WHOLE}
+    return {*match.series.own, *match.series.column} == wanted
 
 
 def _periods(text: str) -> tuple[Period, ...]:
