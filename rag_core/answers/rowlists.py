@@ -7,7 +7,7 @@ They stand under a heading that the question names, add up to a row that it name
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ from rag_core.answers.listing import Listed
 from rag_core.answers.questions import Asked
 from rag_core.arithmetic.columns import read_columns
 from rag_core.arithmetic.grids import Grid, GridRow
-from rag_core.arithmetic.wording import GENERIC, folded, same_as, words
+from rag_core.arithmetic.wording import GENERIC, NEGATING, folded, same_as, words
 from rag_core.language.periods import without_periods
 from rag_core.language.sentences import terms
 
@@ -44,6 +44,13 @@ _KIND = re.compile(
     r"(?P<kind>(?:[\w-]+ )?[\w-]+(?<!s)s)\b(?P<rest>.*?)\W*$"
 )
 _TOTAL = frozenset(words("total sum net overall all in ratio"))
+_NOT = NEGATING | {"not"}
+# What is left after the rows before it, and so none of them.
+_RESULT = re.compile(
+    r"^\W*(?:net |gross |operating )*(?:profit|loss|income|earnings|result)s?\b.*\b(?:before|after|from|for the)\b"
+    r"|^\W*(?:net|gross|operating) (?:profit|loss|income|earnings|result)s?\b\W*$",
+    re.IGNORECASE,
+)
 _LESS = re.compile(r"\W*(?:less|minus|deduct)", re.IGNORECASE)
 _FOOTNOTE = re.compile(r"(?:(?<=[a-z])\d|\s*\((?:\d{1,2}|(?:refer|see)\b[^)]*)\)|[*:†‡])+$")
 _MOST_ROWS, _LEAST_ROWS = 14, 2
@@ -92,19 +99,22 @@ def _around(grid: Grid) -> str:
 
 
 def _of_whole(named: Sequence[str], grids: Sequence[Grid]) -> RowList | None:
-    """Return the rows under a heading, or that add up to a row, which is called what is named."""
+    """Return the rows under a heading, or that add up to a row, which is called what is named.
+
+    A name without the words that say what the table is about counts where none is called so in full.
+    """
     wanted = set(named) - GENERIC
-    for grid in grids if wanted else ():
-        about = set(words(f"{grid.before[-_LEAD:]} {grid.corner}"))
-        for place, row in enumerate(grid.rows):
-            if row.sections and _is_called(wanted, about, row.sections[-1]):
-                return _told(grid, list(_under(grid, place)), _line_of(grid, row))
-        for place, row in enumerate(grid.rows):
-            parts = (
-                rows_that_add_up(grid, place) or _quotient(grid, place) if _is_called(wanted, about, row.label) else []
-            )
-            if parts:
-                return _told(grid, parts, (row.start, row.end))
+    for leaving_out in (False, True) if wanted else ():
+        for grid in grids:
+            about = set(words(f"{grid.before[-_LEAD:]} {grid.corner}")) - _NOT if leaving_out else set()
+            for place, row in enumerate(grid.rows):
+                if row.sections and _is_called(wanted, about, row.sections[-1]):
+                    return _told(grid, _under(grid, place), _line_of(grid, row))
+            for place, row in enumerate(grid.rows):
+                if _is_called(wanted, about, row.label) and (
+                    parts := rows_that_add_up(grid, place) or _quotient(grid, place)
+                ):
+                    return _told(grid, parts, (row.start, row.end))
     return None
 
 
@@ -147,18 +157,17 @@ def _is_called(wanted: set[str], about: set[str], label: str) -> bool:
     return own == named != set() or (len(own) > 1 and own < named and named - own <= about)
 
 
-def _under(grid: Grid, first: int) -> Iterator[GridRow]:
-    """Yield the rows from `first` on that stand under its heading, up to their total."""
-    heading = grid.rows[first].sections
-    kept: list[GridRow] = []
+def _under(grid: Grid, first: int) -> list[GridRow]:
+    """Return the rows from `first` on that stand under its heading, up to their total, or else up to a result."""
+    heading, kept = grid.rows[first].sections, []
     for place in range(first, min(len(grid.rows), first + _MOST_ROWS)):
         row = grid.rows[place]
-        if row.sections != heading or not row.label or _TOTAL & set(words(row.label)[:1]):
-            return
-        if len(kept) >= _LEAST_ROWS and rows_that_add_up(grid, place) == kept:
-            return
+        total = not row.label or _TOTAL & set(words(row.label)[:1])
+        if row.sections != heading or total or (kept and rows_that_add_up(grid, place)[-len(kept) :] == kept):
+            return kept
         kept.append(row)
-        yield row
+    results = [number for number, row in enumerate(kept) if number and _RESULT.search(row.label)]
+    return kept[: results[0]] if results else kept
 
 
 def rows_that_add_up(grid: Grid, place: int) -> list[GridRow]:
