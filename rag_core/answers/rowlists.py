@@ -17,7 +17,7 @@ from rag_core.arithmetic.columns import read_columns
 from rag_core.arithmetic.grids import Grid, GridRow
 from rag_core.arithmetic.wording import GENERIC, NEGATING, folded, same_as, words
 from rag_core.language.periods import without_periods
-from rag_core.language.sentences import terms
+from rag_core.language.sentences import terms, years
 
 __all__ = ["RowList", "find_rows", "listed_rows", "rows_that_add_up", "values_of"]
 
@@ -44,6 +44,7 @@ _KIND = re.compile(
     r"(?P<kind>(?:[\w-]+ )?[\w-]+(?<!s)s)\b(?P<rest>.*?)\W*$"
 )
 _TOTAL = frozenset(words("total sum net overall all in ratio"))
+_CLOSING = frozenset(words("total sum subtotal"))
 _NOT = NEGATING | {"not"}
 # What is left after the rows before it, and so none of them.
 _RESULT = re.compile(
@@ -79,7 +80,7 @@ def find_rows(asked: Asked, grids: Sequence[Grid]) -> RowList | None:
     grids = [grid for grid in grids if all(year in _around(grid) for year in asked.years)]
     for form in (*_OF_WHOLE, _COUNTED):
         found = form.search(said)
-        rows = _of_whole(words(without_periods(found["whole"])), grids) if found else None
+        rows = _of_whole(words(without_periods(found["whole"])), set(asked.years), grids) if found else None
         if rows:
             return rows
     told = _KIND.search(said)
@@ -98,7 +99,7 @@ def _around(grid: Grid) -> str:
     return grid.before + grid.document.text[grid.start : grid.end] + grid.hit.text
 
 
-def _of_whole(named: Sequence[str], grids: Sequence[Grid]) -> RowList | None:
+def _of_whole(named: Sequence[str], dated: set[str], grids: Sequence[Grid]) -> RowList | None:
     """Return the rows under a heading, or that add up to a row, which is called what is named.
 
     A name without the words that say what the table is about counts where none is called so in full.
@@ -111,8 +112,12 @@ def _of_whole(named: Sequence[str], grids: Sequence[Grid]) -> RowList | None:
                 if row.sections and _is_called(wanted, about, row.sections[-1]):
                     return _told(grid, _under(grid, place), _line_of(grid, row))
             for place, row in enumerate(grid.rows):
-                if _is_called(wanted, about, row.label) and (
-                    parts := rows_that_add_up(grid, place) or _quotient(grid, place)
+                # Of balances at several dates the one that is asked for.
+                other = dated and (own := set(years(row.label))) and not own & dated
+                if (
+                    not other
+                    and _is_called(wanted, about, row.label)
+                    and (parts := rows_that_add_up(grid, place) or _quotient(grid, place))
                 ):
                     return _told(grid, parts, (row.start, row.end))
     return None
@@ -159,10 +164,11 @@ def _is_called(wanted: set[str], about: set[str], label: str) -> bool:
 
 def _under(grid: Grid, first: int) -> list[GridRow]:
     """Return the rows from `first` on that stand under its heading, up to their total, or else up to a result."""
-    heading, kept = grid.rows[first].sections, []
+    heading = grid.rows[first].sections
+    kept: list[GridRow] = []
     for place in range(first, min(len(grid.rows), first + _MOST_ROWS)):
         row = grid.rows[place]
-        total = not row.label or _TOTAL & set(words(row.label)[:1])
+        total = not row.label or _CLOSING & set(words(row.label)[:1])
         if row.sections != heading or total or (kept and rows_that_add_up(grid, place)[-len(kept) :] == kept):
             return kept
         kept.append(row)
