@@ -32,6 +32,18 @@ def whole(question: str, text: str, marked: str) -> str:
             "higher wages",
             "higher wages and of freight",
         ),
+        (
+            "Where are wages reported?",
+            "They are reported in cost of sales and in other costs in the statement.",
+            "in cost of sales",
+            "in cost of sales and in other costs",
+        ),
+        (
+            "What does the fund consist of?",
+            "It consists of fees paid by Alder Ltd. to cover the costs of the fleet.",
+            "fees paid by Alder Ltd",
+            "fees paid by Alder Ltd. to cover the costs of the fleet",
+        ),
         ("Why did costs rise?", "They rose mainly due to wages.", "wages", "mainly due to wages"),
     ],
 )

@@ -43,6 +43,9 @@ _GOES_ON = re.compile(
     r",? (?:(?:partially|partly) offset|net of|as well as|and|or|of|in|on|for|with|to|as|than"
     r"|by|at|from|between|under|over|that|through|into)\b"
 )
+# What begins like the answer goes on with it: "in wages and in rents".
+_PARALLEL: frozenset[str] = frozenset(("place", "thing", "reason", "manner"))
+_PREPOSITION = re.compile(r"(in|at|on|by|for|from|to|with|through|under) ", re.IGNORECASE)
 # What says how a reason is one; without "primarily" it would be the only one. "Because" only says what was asked.
 _BECAUSE = re.compile(
     r"\b(?:(?:primarily|mainly|largely|mostly|principally|chiefly|predominantly|partly|partially|in part|solely|simply) )?"
@@ -85,9 +88,13 @@ def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: 
         start, end = _listed(text, start, end, low, high)
     if asked.kind == "reason" and _WHY.search(asked.text) and (because := _BECAUSE.search(text, low, start)):
         start = because.start()
+    elif asked.kind in _PARALLEL:
+        end = _alike(text, start, end, high)
     told = asked.kind in _SENTENCES and not re.search(r"\d", text[start:end])
-    if told and _GOES_ON.match(text, end, high):
-        stop = _CLAUSE_END.search(text, end, high)
+    # A full stop within the sentence is that of an abbreviation: "Ltd."
+    behind = end + 1 if text[end : end + 1] == "." and end + 1 < high else end
+    if told and _GOES_ON.match(text, behind, high):
+        stop = _CLAUSE_END.search(text, behind, high)
         longer = stop.start() if stop else high
         end = longer if len(text[start:longer].split()) <= _MOST_WORDS else end
     return start, end
@@ -104,6 +111,17 @@ def _figures_listed(text: str, start: int, end: int, low: int, high: int) -> tup
         if match.start() < end and start < match.end():
             return min(start, match.start()), max(end, match.end())
     return start, end
+
+
+def _alike(text: str, start: int, end: int, high: int) -> int:
+    """Return the end of the span with what an "and" and the preposition that it begins with add to it."""
+    first = _PREPOSITION.match(text, start, end)
+    if first is None:
+        return end
+    more = re.compile(rf",? and {first[1]} (?:(?!{first[1]}\b)[^\s,.;:()|]+ ?){{1,8}}", re.IGNORECASE).match(
+        text, end, high
+    )
+    return start + len(text[start : more.end()].rstrip()) if more else end
 
 
 def _listed(text: str, start: int, end: int, low: int, high: int) -> tuple[int, int]:
