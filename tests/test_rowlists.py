@@ -5,7 +5,7 @@ from conftest import make_document, make_hit
 
 from rag_core.answers.extremes import find_extremes
 from rag_core.answers.questions import analyse
-from rag_core.answers.rowlists import RowList, find_rows
+from rag_core.answers.rowlists import RowList, find_kinds, find_rows
 from rag_core.arithmetic.grids import read_grids
 
 REGIONS = (
@@ -21,7 +21,8 @@ DEBT = (
 
 
 def rows(question: str, text: str) -> RowList | None:
-    return find_rows(analyse(question), read_grids([make_hit(make_document(text))]))
+    asked, grids = analyse(question), read_grids([make_hit(make_document(text))])
+    return find_rows(asked, grids) or find_kinds(asked, grids)
 
 
 def names(found: RowList | None) -> list[str]:

@@ -16,7 +16,7 @@ from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
 from rag_core.answers.reader import SpanReader
 from rag_core.answers.reading import Reading, read
-from rag_core.answers.rowlists import RowList, find_rows
+from rag_core.answers.rowlists import RowList, find_kinds, find_rows
 from rag_core.answers.sentences import respective_figures
 from rag_core.arithmetic.citing import period_heading
 from rag_core.language.orders import stated
@@ -51,6 +51,9 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Span
     items = find_list(asked, hits)
     if items:
         return _enumerated(items)
+    kinds = find_kinds(asked, tables.grids)
+    if kinds:
+        return _of_rows(kinds, counted=asked.kind == "count")
     if wants_sentences(asked):
         sentences = choose_sentences(asked, hits, wording)
         if sentences:

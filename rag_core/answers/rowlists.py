@@ -19,7 +19,7 @@ from rag_core.arithmetic.wording import GENERIC, NEGATING, folded, same_as, word
 from rag_core.language.periods import without_periods
 from rag_core.language.sentences import terms, years
 
-__all__ = ["RowList", "find_rows", "listed_rows", "rows_that_add_up", "values_of"]
+__all__ = ["RowList", "find_kinds", "find_rows", "listed_rows", "rows_that_add_up", "values_of"]
 
 _PART = r"(?:components?|items?|elements?|constituents?|parts|categor(?:y|ies)|types?|kinds?|class(?:es)?|lines?)"
 _MADE = r"(?:consists? of|comprised? of|compris(?:e|es|ed)|composed of|made up of|broken down into|split into)"
@@ -75,23 +75,33 @@ class RowList:
 
 
 def find_rows(asked: Asked, grids: Sequence[Grid]) -> RowList | None:
-    """Return the rows that a question asks for; None where it asks for none, or none are plain."""
+    """Return the rows that make up what a question names; None where it asks for none, or none are plain."""
     said = folded(asked.text)
-    grids = [grid for grid in grids if all(year in _around(grid) for year in asked.years)]
     for form in (*_OF_WHOLE, _COUNTED):
         found = form.search(said)
-        rows = _of_whole(words(without_periods(found["whole"])), set(asked.years), grids) if found else None
+        rows = (
+            _of_whole(words(without_periods(found["whole"])), set(asked.years), _dated(asked, grids)) if found else None
+        )
         if rows:
             return rows
-    told = _KIND.search(said)
+    return None
+
+
+def find_kinds(asked: Asked, grids: Sequence[Grid]) -> RowList | None:
+    """Return the rows of a table that is told by things of the kind that a question asks to be named or counted."""
+    told = _KIND.search(folded(asked.text))
     if told is None:
         return None
-    kind = told["kind"].split()[-1]
+    kind, grids = told["kind"].split()[-1], _dated(asked, grids)
     counted = re.compile(rf"\b{_NUMBER} (?:[\w-]+ )?{kind}\b", re.IGNORECASE)
     if asked.kind == "count" and any(counted.search(_around(grid)) for grid in grids):
         # The text says how many.
         return None
     return _by_kind(kind, words(without_periods(told["rest"])), grids)
+
+
+def _dated(asked: Asked, grids: Sequence[Grid]) -> list[Grid]:
+    return [grid for grid in grids if all(year in _around(grid) for year in asked.years)]
 
 
 def _around(grid: Grid) -> str:
