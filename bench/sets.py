@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 READING = ROOT / "bench" / "data" / "reading.jsonl"
 # Paragraphs of company reports with near misses; those whose id begins with d were held out when rules were made.
 FINANCE = ROOT / "bench" / "data" / "finance_reading.jsonl"
-# Excerpts of reports and what analysts would type, by a hand of its own; those of an odd number (e-01, e-03) are held out.
+# Excerpts of reports and what analysts would type, by a hand of its own; read while rules were made since December 2026.
 ANALYSTS = ROOT / "bench" / "data" / "analyst_reading.jsonl"
 # Excerpts of reports (ids with f) and paragraphs of general knowledge (p) by a third hand: nothing was ever fitted to them.
 HELD_OUT = ROOT / "bench" / "data" / "held_out_reading.jsonl"

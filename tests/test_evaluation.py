@@ -133,6 +133,16 @@ def test_a_computed_answer_cites_its_cells() -> None:
     assert (one.cited_right, one.citation_precision, one.citation_recall) == (False, 0.5, 0.5)
 
 
+def test_citations_of_a_computed_answer_are_not_judged_where_its_cells_are_not_told() -> None:
+    row = {"question": "By how much did sales grow?", "answers": ["3"], "text": "Sales | 10 | 7"}
+    question = question_from(row, "here", "1")
+    given = Given("3", False, ("Sales | 10 | 7",), 1, 1, 1, 0.1, 0.1)
+    marks = mark(question, given)
+    assert (marks.cited_right, marks.citation_precision, marks.citation_recall) == (None, None, None)
+    stands = question_from({**row, "answers": ["7"]}, "here", "1")
+    assert mark(stands, given).cited_right
+
+
 def test_evidence_is_quoted_though_the_answer_is_put_in_other_words() -> None:
     question = EvalQuestion("1", "?", ("twice a year",), evidence=("The coupon is paid each June and December.",))
     quote = "The coupon is paid each June and December."

@@ -131,6 +131,10 @@ def _citations(question: EvalQuestion, given: Given) -> tuple[float | None, floa
     if given.abstained:
         return None, None, None
     groups = question.cited
+    told = question.evidence or question.operands or not question.text
+    if not told and not _holds_all(question.text, groups):
+        # The answer has to be computed, and no row says from what: no quote can hold it.
+        return None, None, None
     if not given.quotes:
         return None, 0.0, False
     if any(_is_evidence(quote, question.evidence) for quote in given.quotes):
