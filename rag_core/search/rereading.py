@@ -25,8 +25,8 @@ __all__ = ["PassageReader", "Rereader"]
 
 log = logging.getLogger(__name__)
 # Log-odds for each nat of the margin, and the nats that count to either side.
-_WEIGHT = 0.05
-_MOST = 5.0
+_WEIGHT = 0.03
+_MOST = 10.0
 # Log-odds behind the first at which a passage is not read: what is added can make up half of it.
 _BEHIND = 1.0
 # Keeps the log-odds of a score finite.
