@@ -11,10 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +24,7 @@ import torch
 
 from bench.gpu_plain import PlainModel, four_bit_recipe
 from bench.gpu_report import Figures, table, write
+from bench.gpu_starts import start_seconds
 from rag_core.engines.cuda.engine import CudaEngine
 from rag_core.engines.llama import read_settings
 
@@ -132,27 +130,6 @@ def one_user(folder: Path, card: dict[str, float], plain: bool) -> Figures:
         rows["64 chats, tokens/s"] = {"plain": model.many(random_prompts(CHATS, CHAT_PROMPT), 32)}
         model.close()
     return rows
-
-
-def start_seconds(folder: Path) -> list[float]:
-    """Return the seconds from weights on disk to the first token in two new processes, imports not counted.
-
-    The first compiles the kernels, the second finds them compiled, as every start after a machine's first does.
-    """
-    code = (
-        "import sys, time; from pathlib import Path; from bench.gpu import answer, engine, random_prompts, PROMPT\n"
-        "torch = sys.modules['torch']; torch.zeros(1, device='cuda'); started = time.perf_counter()\n"
-        "answer(engine(Path(sys.argv[1])), random_prompts(1, PROMPT)[0], 1); print(time.perf_counter() - started)"
-    )
-    found = []
-    with tempfile.TemporaryDirectory() as cache:
-        for _ in range(2):
-            done = subprocess.run(
-                [sys.executable, "-c", code, str(folder)],
-                capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "TRITON_CACHE_DIR": cache},
-            )  # fmt: skip
-            found.append(float(done.stdout.split()[-1]))
-    return found
 
 
 def four_bits(folder: Path, card: dict[str, float], plain: bool) -> Figures:

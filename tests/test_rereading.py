@@ -68,6 +68,12 @@ def test_however_sure_the_reader_is_it_adds_no_more_than_so_much() -> None:
     assert order(Rereader(sure).ordered("any", hits((0.70, 0.69, 0.65)), 8)) == [2, 0, 1]
 
 
+def test_the_first_keeps_its_place_in_a_near_tie() -> None:
+    level = (0.5, 0.5, 0.5)
+    assert order(Rereader(Fixed(loan=0.0, dividend=1.5, rent=0.0)).ordered("any", hits(level), 8)) == [0, 1, 2]
+    assert order(Rereader(Fixed(loan=0.0, dividend=2.5, rent=0.0)).ordered("any", hits(level), 8)) == [1, 0, 2]
+
+
 def test_what_lies_far_behind_is_not_read() -> None:
     reader = Fixed(loan=-4.0, dividend=4.0, rent=4.0)
     assert order(Rereader(reader).ordered("any", hits(FAR), 8)) == [1, 0, 2]
@@ -93,7 +99,7 @@ def test_the_window_that_was_found_is_read() -> None:
 
 @pytest.mark.parametrize("scores", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0)])
 def test_scores_at_the_ends_of_the_scale_are_taken(scores: tuple[float, ...]) -> None:
-    assert order(Rereader(Fixed(loan=0.0, dividend=1.0, rent=2.0)).ordered("any", hits(scores), 8)) == [2, 1, 0]
+    assert order(Rereader(Fixed(loan=0.0, dividend=4.0, rent=8.0)).ordered("any", hits(scores), 8)) == [2, 1, 0]
 
 
 def test_without_the_model_the_order_stays_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 # Log-odds for each nat of the margin, and the nats that count to either side.
 _WEIGHT = 0.03
 _MOST = 10.0
+# Log-odds by which another passage must be ahead to take the first place: in near ties the search decides.
+_CLEARLY = 0.05
 # Log-odds behind the first at which a passage is not read: what is added can make up half of it.
 _BEHIND = 1.0
 # Keeps the log-odds of a score finite.
@@ -78,6 +80,7 @@ class Rereader:
             return list(hits)
         found = self._reader.read(question, [_window(hit) for hit in hits[:near]])
         worth = [value + _WEIGHT * _bounded(read.margin) for value, read in zip(odds, found, strict=False)]
+        worth[0] += _CLEARLY
         order = sorted(range(near), key=lambda place: (-worth[place], place))
         return [*in_order(hits[:near], order), *hits[near:]]
 
