@@ -337,7 +337,7 @@ def test_a_served_change_gives_the_vectors_that_were_judged(
     import rag_core.encoder.embedding as embedding
 
     if device == "torch":
-        monkeypatch.setattr(embedding, "_packed", lambda *_: None)
+        monkeypatch.setattr(embedding, "packed_encoder", lambda *_: None)
     trained = load_encoder(base_encoder(), CPU)
     torch.manual_seed(0)
     with torch.no_grad():
