@@ -334,10 +334,9 @@ def test_a_file_that_is_no_change_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_served_change_gives_the_vectors_that_were_judged(
     tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import rag_core.encoder.embedding as embedding
 
     if device == "torch":
-        monkeypatch.setattr(embedding, "packed_encoder", lambda *_: None)
+        monkeypatch.setattr("rag_core.encoder.packed.packed_encoder", lambda *_: None)
     trained = load_encoder(base_encoder(), CPU)
     torch.manual_seed(0)
     with torch.no_grad():
