@@ -29,7 +29,7 @@ _WEIGHT = 0.03
 _MOST = 10.0
 # Log-odds by which another passage must be ahead to take the first place: in near ties the search decides.
 _CLEARLY = 0.05
-# Log-odds behind the first at which a passage is not read: what is added can make up half of it.
+# Log-odds behind the first at which a passage is not read: what is added, 0.3 to either side, can make up 0.6 at most.
 _BEHIND = 1.0
 # Keeps the log-odds of a score finite.
 _TINY = 1e-6
