@@ -128,6 +128,7 @@ class GenerationConfig:
     endpoint_key: str = field(default="", repr=False)
     endpoint_seconds: float = 60.0
     reader: bool = True
+    close_reader: bool = True
     cuda_engine: bool = True
 
 
@@ -211,6 +212,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "RAG_ENDPOINT_KEY": ("generation.endpoint_key", "key of that server; never logged or shown"),
     "RAG_ENDPOINT_SECONDS": ("generation.endpoint_seconds", "longest silence of that server, in seconds"),
     "RAG_READER": ("generation.reader", "small models answer with words that a reading model finds: true or false"),
+    "RAG_CLOSE_READER": ("generation.close_reader", "a larger reading model reads the likeliest passages again"),
     "RAG_CUDA_ENGINE": (
         "generation.cuda_engine",
         "an engine of our own for many chats at once on an NVIDIA card, where model and card allow: true or false",

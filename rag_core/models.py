@@ -25,6 +25,7 @@ __all__ = [
     "on_zero_gpu",
     "resolve_embedder",
     "resolve_generator",
+    "small_generator",
 ]
 
 DEFAULT_GPU_MODEL = "hari31416/Mistral_Finance_Finetuned"
@@ -77,6 +78,11 @@ def resolve_generator(config: GenerationConfig) -> ModelSource:
         return _named(config.model, tokenizer, "RAG_MODEL")
     if config.device != "cpu" and gpu_available():
         return ModelSource(DEFAULT_GPU_MODEL, "hub", tokenizer=tokenizer or DEFAULT_GPU_TOKENIZER)
+    return small_generator(tokenizer)
+
+
+def small_generator(tokenizer: str | None = None) -> ModelSource:
+    """Return the source of the embedded generator: its package, or the Hub where that is not installed."""
     packaged = _in_package(*_GENERATOR_PACKAGE)
     if packaged is not None:
         return ModelSource(packaged.stem, "package", packaged, tokenizer)

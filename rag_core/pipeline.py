@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag_core.answers.answering import stream_answer
+from rag_core.answers.cascade import CascadeReader
 from rag_core.answers.nearness import WordNearness
-from rag_core.answers.reader import SpanReader
+from rag_core.answers.reader import Reader, SpanReader
+from rag_core.answers.readingmodels import encoder_model, generator_model
 from rag_core.chunking.splitting import split_document
 from rag_core.config import RagConfig
 from rag_core.dialogue.followup import resolve_question
@@ -57,7 +60,11 @@ class RagPipeline:
         self.generator = generator or create_generator(self.config)
         self.reranker = reranker or create_reranker(self.config)
         self._nearness = WordNearness(self.embedder)
-        self._reader = SpanReader(cache=self.config.cache_directory) if self.config.generation.reader else None
+        cache = self.config.cache_directory
+        self._reader = SpanReader(partial(encoder_model, "cpu", cache)) if self.config.generation.reader else None
+        self._answering: Reader | None = self._reader
+        if self._reader is not None and self.config.generation.close_reader:
+            self._answering = CascadeReader(self._reader, partial(generator_model, cache))
         self._rereader = Rereader(self._reader) if self._reader and self.config.retrieval.reread else None
         self._index: DocumentIndex | None = None
         self._lock = threading.RLock()
@@ -162,7 +169,7 @@ class RagPipeline:
                 started,
                 searched,
                 self._nearness,
-                self._reader,
+                self._answering,
             )
 
         return events()
@@ -192,8 +199,8 @@ class RagPipeline:
             self.embedder.load(note)
             if self._rereader is not None:
                 self._rereader.load()
-            if self._reader is not None and policy_for(self.generator.name, self.config.generation).extracts:
-                self._reader.load()
+            if self._answering is not None and policy_for(self.generator.name, self.config.generation).extracts:
+                self._answering.load()
             self.generator.load(note)
         finally:
             self._load_status = None
@@ -215,7 +222,8 @@ class RagPipeline:
         """Return a pipeline with no documents yet, private and in memory, that shares this one's models."""
         private = self.config.with_setting("index.directory", None)
         session = RagPipeline(private, embedder=self.embedder, generator=self.generator, reranker=self.reranker)
-        session._nearness, session._reader, session._rereader = self._nearness, self._reader, self._rereader
+        session._nearness, session._rereader = self._nearness, self._rereader
+        session._reader, session._answering = self._reader, self._answering
         return session
 
     def close(self) -> None:

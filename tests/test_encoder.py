@@ -45,7 +45,7 @@ def rounded(kernels: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     """Return the bytes of x, their scales, and the numbers that they stand for."""
     groups = x.shape[1] // 96
     found, scales = np.full(x.shape, 77, dtype=np.uint8), np.zeros((len(x), groups, 2), dtype=np.float32)
-    kernels._round(x, len(x), found, scales)
+    kernels.round_rows(x, len(x), found, scales)
     values = found.reshape(len(x), groups, 96) * scales[..., :1] - scales[..., 1:]
     return found, scales, values.reshape(x.shape)
 
@@ -76,7 +76,7 @@ def test_products_are_those_of_the_rounded_numbers(kernels: Any) -> None:
     x = random.standard_normal((12, 192)).astype(np.float32)
     found, scales, values = rounded(kernels, x)
     out = np.zeros((12, 96), dtype=np.float32)
-    kernels._tiles(0, 3, data, factors, bias, found, scales, 12, out)
+    kernels.multiply(0, 3, data, factors, bias, found, scales, 12, out)
     # [tile, input / 4, output, 4] back to [output, input].
     whole = data.transpose(0, 2, 1, 3).reshape(96, 2, 96) * factors[:, :, 0].transpose(0, 2, 1).reshape(96, 2, 1)
     matrix = np.concatenate([weights["a.weight"], weights["b.weight"]])
@@ -280,7 +280,7 @@ def test_a_helper_that_comes_when_all_is_done_counts_nothing_up(folder: Path, mo
             job(0)
             late.append(job)
 
-    monkeypatch.setattr("rag_core.encoder.packed.team_of", lambda *_: Busy())
+    monkeypatch.setattr("rag_core.encoder.pieces.team_of", lambda *_: Busy())
     ids = [[101, 2054, 2003, 102]] * 40
     encoder.encode(ids)
     gc.collect()

@@ -10,7 +10,8 @@ import torch
 
 from rag_core import ModelLoadError
 from rag_core.answers import reader as reader_module
-from rag_core.answers.reader import READER_FILE, SpanReader
+from rag_core.answers.reader import SpanReader
+from rag_core.answers.readingmodels import READER_FILE
 from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import unpacked

@@ -233,7 +233,7 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
         start in [first for first, _ in pair.spans or ((0, 0),)] for start, pair in zip(starts, pairs, strict=True)
     )
 
-    save_network(network, tmp_path / "reader.safetensors", folder)
+    save_network(network, folder, tmp_path / "reader.safetensors")
     from safetensors import safe_open
     from safetensors.torch import load_file
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from rag_core.answers.citing import cite, closest_sentence
 from rag_core.answers.extracting import Extraction, extract
 from rag_core.answers.nearness import WordNearness
-from rag_core.answers.reader import SpanReader
+from rag_core.answers.reader import Reader
 from rag_core.arithmetic import cite_operands, compute
 from rag_core.config import RagConfig
 from rag_core.errors import ModelLoadError
@@ -95,7 +95,7 @@ def stream_answer(
     started: float,
     search_seconds: float,
     wording: WordNearness | None = None,
-    reader: SpanReader | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[AnswerEvent]:
     """Yield the events of one answer. `started` is `time.perf_counter()` at the question. Raises ModelError, QuestionError.
 
@@ -163,7 +163,7 @@ def _share_named(question: str, quote: str) -> float:
     return len(asked & set(content_terms(quote))) / (len(asked) or 1)
 
 
-def _extracted(query: str, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Extraction | None:
+def _extracted(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Reader) -> Extraction | None:
     """Return what can be looked up; None where an answer has to be written, or the reading model is not to be had."""
     try:
         return extract(query, hits, wording, reader)

@@ -14,7 +14,7 @@ from rag_core.answers.listing import Listed, find_list
 from rag_core.answers.lookups import LookUp
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
-from rag_core.answers.reader import SpanReader
+from rag_core.answers.reader import Reader
 from rag_core.answers.reading import Reading, read
 from rag_core.answers.rowlists import RowList, find_kinds, find_rows
 from rag_core.answers.sentences import respective_figures
@@ -35,7 +35,7 @@ class Extraction:
     reason: str = ""
 
 
-def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader) -> Extraction | None:
+def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Reader) -> Extraction | None:
     """Return the answer that stands in `hits`; None where the question wants one written. Raises ModelError.
 
     Written answers are for questions that ask for more than a look-up ("compare", "is it ...?") and find no sentences

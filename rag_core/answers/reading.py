@@ -15,7 +15,7 @@ from rag_core.answers.evidence import Evidence, find_evidence
 from rag_core.answers.latest import Candidate, prefer_latest, within_sentence
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import Asked, analyse
-from rag_core.answers.reader import ReadSpan, SpanReader
+from rag_core.answers.reader import Reader, ReadSpan
 from rag_core.answers.roles import holders, lacks_role, restated, signatures
 from rag_core.answers.widening import whole_answer
 from rag_core.language.orders import asks_about_orders, gives_orders
@@ -39,7 +39,8 @@ class Reading:
     """The words [start, end) of the document of `evidence` that answer best; `margin` in nats, see `ReadSpan`.
 
     `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
-    `asked` is the question as it was read, perhaps put in other words: what `evidence` measures is by its terms.
+    `close`: whether `margin` is that of the model that reads better. `asked` is the question as it was read, perhaps put in
+    other words: what `evidence` measures is by its terms.
     """
 
     evidence: Evidence
@@ -49,6 +50,7 @@ class Reading:
     sentences: tuple[Evidence, ...]
     asked: Asked
     doubts: Doubts = field(default_factory=Doubts)
+    close: bool = False
 
     @property
     def text(self) -> str:
@@ -57,7 +59,7 @@ class Reading:
 
 
 def read(
-    asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: SpanReader, fitting: Fitting | None = None
+    asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: Reader, fitting: Fitting | None = None
 ) -> Reading | None:
     """Return what answers `asked` best, None where there is nothing to read; `fitting` judges cells. Raises ModelError."""
     shown = hits[:_MOST_HITS]
@@ -84,7 +86,9 @@ def read(
     start, end = whole_answer(asked, hit.document.text, start, end, *sentence_of(hit, start, end))
     sentences = find_evidence(asked, hits, wording, (hit, start, end))
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
-    return None if holding is None else Reading(holding, start, end, margin, tuple(sentences), asked, doubts)
+    return (
+        None if holding is None else Reading(holding, start, end, margin, tuple(sentences), asked, doubts, reader.close)
+    )
 
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rag_core.encoder.dots import ROWS, quantise, tile
-from rag_core.encoder.pairs import narrow, pairs_8, weave
+from rag_core.encoder.attending import attend, multiply, round_rows
+from rag_core.encoder.dots import ROWS, quantise
 from rag_core.encoder.shapes import GROUP
-from rag_core.encoder.shares import weigh
 from rag_core.engines.counters import take
 from rag_core.engines.products import F32, ONE, OPTIONS, ZERO
 
@@ -25,7 +24,6 @@ __all__ = ["encode_pieces"]
 _EDGE = F32(4.5)
 _BEND = F32(2.0 / 4.5**2)
 _HALF = F32(0.5)
-_LOG2_E = F32(1.4426950408889634)
 _C0, _C1, _C2 = F32(0.1569020774), F32(-0.07717846451), F32(0.05482644199)
 _C3, _C4, _C5 = F32(-0.04047719452), F32(0.02754268719), F32(-0.01696567605)
 _C6, _C7, _C8 = F32(0.01244540518), F32(-0.00915836179), F32(0.003174704915)
@@ -57,85 +55,6 @@ def _normalise(x: Any, weight: Any, bias: Any, epsilon: Any) -> None:
     factor = F32(ONE / np.sqrt(spread / F32(width) + epsilon))
     for k in range(width):
         x[k] = (x[k] - mean) * factor * weight[k] + bias[k]
-
-
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _round(x: Any, count: int, out: Any, scales: Any) -> None:
-    for row in range(count):
-        quantise(x[row].ctypes.data, out[row].ctypes.data, scales[row].ctypes.data, scales.shape[1])
-
-
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _tiles(
-    first: int, last: int, weights: Any, factors: Any, bias: Any, x: Any, scales: Any, count: int, out: Any
-) -> None:
-    """out[row, 32 (t - first):] = tile t of a matrix times x[row] for t from `first` to `last`; rows padded to ROWS."""
-    for number in range(first, last):
-        data, factor, add = weights[number].ctypes.data, factors[number].ctypes.data, bias.ctypes.data + number * 128
-        to = out.ctypes.data + (number - first) * 128
-        for row in range(0, count, ROWS):
-            tile(
-                data, factor, x[row].ctypes.data, x.strides[0], scales[row].ctypes.data, scales.strides[0], add,
-                to + row * out.strides[0], out.strides[0], scales.shape[1],
-            )  # fmt: skip
-
-
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _gather(
-    joint: Any, start: int, count: int, width: int, at: int, query: Any, key: Any, value: Any, line: Any, blank: Any
-) -> None:
-    """Write a head's numbers of the `count` rows from `start` as pairs, laid out for products."""
-    size = len(blank)
-    # Scores are then in powers of two, as `weigh` reads them.
-    factor = F32(_LOG2_E / np.sqrt(F32(size)))
-    for row in range(count):
-        own = joint[start + row, at:].ctypes.data
-        narrow(own, factor, query[row].ctypes.data, size // 16)
-        narrow(own + width * 4, ONE, line.ctypes.data, size // 16)
-        place, lane = key[row // 32], row % 32
-        for k in range(size // 2):
-            place[k, lane] = line[k]
-    for row in range(0, count, 2):
-        first = joint[start + row, 2 * width + at :].ctypes.data
-        second = first + joint.strides[0] if row + 1 < count else blank.ctypes.data
-        for part in range(size // 32):
-            weave(first + 128 * part, second + 128 * part, value[part, row // 2].ctypes.data, 2)
-
-
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def _attend(
-    joint: Any, start: int, count: int, heads: int, out: Any, query: Any, key: Any, value: Any, scores: Any,
-    shares: Any, totals: Any, line: Any, blank: Any,
-) -> None:  # fmt: skip
-    """Attention among the `count` rows from `start`; `joint` holds queries, keys and values side by side.
-
-    Rows of `out` behind the last may be written to: at most 7.
-    """
-    width = out.shape[1]
-    size = width // heads
-    places = (count + 31) // 32
-    for head in range(heads):
-        at = head * size
-        _gather(joint, start, count, width, at, query, key, value, line, blank)
-        # Eight rows from scores to sums at a time: their scores stay in the cache nearest to the core.
-        for row in range(0, count, 8):
-            for place in range(places):
-                pairs_8(
-                    key[place].ctypes.data, query[row].ctypes.data, query.strides[0], scores.ctypes.data + place * 128,
-                    scores.strides[0], size // 2,
-                )  # fmt: skip
-            for near in range(8):
-                weight = weigh(scores[near].ctypes.data, count, shares[near].ctypes.data)
-                totals[near] = ONE / weight
-            for part in range(size // 32):
-                to = out[start + row].ctypes.data + (at + 32 * part) * 4
-                pairs_8(
-                    value[part].ctypes.data, shares.ctypes.data, shares.strides[0], to, out.strides[0],
-                    (count + 1) // 2,
-                )  # fmt: skip
-            for near in range(8):
-                for k in range(at, at + size):
-                    out[start + row + near, k] *= totals[near]
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
@@ -184,7 +103,7 @@ def _feed(
     tiles = GROUP // 32
     for group in range(broad_scales.shape[1]):
         first = group * tiles
-        _tiles(first, first + tiles, up_weights, up_factors, up_bias, x, scales, count, part)
+        multiply(first, first + tiles, up_weights, up_factors, up_bias, x, scales, count, part)
         for row in range(count):
             for k in range(GROUP):
                 part[row, k] = _gelu(part[row, k])
@@ -233,19 +152,24 @@ def encode_pieces(
                 first_norm, epsilon,
             )  # fmt: skip
         for layer in range(layers):
-            _round(x, count, narrow, narrow_scales)
-            _tiles(0, 3 * width // 32, qkv[0][layer], qkv[1][layer], qkv[2][layer], narrow, narrow_scales, count, joint)
+            round_rows(x, count, narrow, narrow_scales)
+            multiply(
+                0, 3 * width // 32, qkv[0][layer], qkv[1][layer], qkv[2][layer], narrow, narrow_scales, count, joint
+            )
             for text in texts:
                 length = starts[text + 1] - starts[text]
-                _attend(
-                    joint, starts[text] - base, length, heads, mixed, query, key, value, scores, shares, totals, line, blank
+                attend(
+                    joint, starts[text] - base, length, heads, heads, mixed, query, key, value, scores, shares, totals,
+                    line, blank,
                 )  # fmt: skip
-            _round(mixed, count, narrow, narrow_scales)
-            _tiles(0, width // 32, back[0][layer], back[1][layer], back[2][layer], narrow, narrow_scales, count, mixed)
+            round_rows(mixed, count, narrow, narrow_scales)
+            multiply(
+                0, width // 32, back[0][layer], back[1][layer], back[2][layer], narrow, narrow_scales, count, mixed
+            )
             _add_normalised(x, mixed, count, norms[layer, 0], norms[layer, 1], epsilon)
-            _round(x, count, narrow, narrow_scales)
+            round_rows(x, count, narrow, narrow_scales)
             _feed(narrow, narrow_scales, up[0][layer], up[1][layer], up[2][layer], count, part, broad, broad_scales)
-            _tiles(0, width // 32, down[0][layer], down[1][layer], down[2][layer], broad, broad_scales, count, mixed)
+            multiply(0, width // 32, down[0][layer], down[1][layer], down[2][layer], broad, broad_scales, count, mixed)
             _add_normalised(x, mixed, count, norms[layer, 2], norms[layer, 3], epsilon)
         if len(states):
             states[base : base + count] = x[:count]

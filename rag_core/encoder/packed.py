@@ -8,7 +8,6 @@ a text without words, at a sixth of the processor time.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.encoder.bert import BertSettings, layer_names, too_long
-from rag_core.encoder.shapes import GROUP, TILE
+from rag_core.encoder.pieces import Layout, Piecework, lay_out, run_pieces
+from rag_core.encoder.rounding import rounded
+from rag_core.encoder.shapes import TILE
 from rag_core.engines.jit import ENCODING, compiled_before, load_kernels
-from rag_core.engines.memory import thread_count
-from rag_core.engines.team import team_of
 from rag_core.records import Progress, ProgressCallback
 
 if TYPE_CHECKING:
@@ -32,9 +31,6 @@ log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
 # Weights int8 [layer, output / 32, input / 4, 32, 4], their factors (see `rag_core.encoder.dots.tile`), and the bias.
 Matrix = tuple[npt.NDArray[np.int8], Floats, Floats]
-# Tokens of a piece of work: what is computed for them stays in the cache of one core.
-_PIECE_TOKENS = 128
-_POLL_SECONDS = 0.0002
 
 
 def multiplies_bytes() -> bool:
@@ -116,11 +112,11 @@ class PackedEncoder:
         `batch_size` is of no account here: nothing is padded.
         """
         too_long(ids, self.settings.max_tokens)
-        order, starts, flat = self._laid_out(ids)
+        texts = lay_out(ids, len(self._words))
         vectors = np.empty((len(ids), self._words.shape[1]), dtype=np.float32)
         found = np.empty_like(vectors)
-        self._run(flat, starts, np.full(len(ids), len(flat)), found, np.empty((0, self._words.shape[1]), np.float32))
-        vectors[order] = found
+        self._run(texts, np.full(len(ids), len(texts.flat)), found, np.empty((0, self._words.shape[1]), np.float32))
+        vectors[texts.order] = found
         return vectors
 
     def states(self, pairs: Sequence[tuple[Sequence[int], int]]) -> list[Floats]:
@@ -130,71 +126,25 @@ class PackedEncoder:
         """
         ids = [row for row, _ in pairs]
         too_long(ids, len(self._places))
-        order, starts, flat = self._laid_out(ids)
-        states = np.empty((len(flat), self._words.shape[1]), dtype=np.float32)
-        seconds = np.array([pairs[index][1] for index in order], dtype=np.int64)
-        self._run(flat, starts, seconds, np.empty((0, self._words.shape[1]), np.float32), states)
-        found = [states[:0]] * len(pairs)
-        for place, index in enumerate(order):
-            found[index] = states[starts[place] : starts[place + 1]]
-        return found
+        texts = lay_out(ids, len(self._words))
+        states = np.empty((len(texts.flat), self._words.shape[1]), dtype=np.float32)
+        seconds = np.array([pairs[index][1] for index in texts.order], dtype=np.int64)
+        self._run(texts, seconds, np.empty((0, self._words.shape[1]), np.float32), states)
+        return texts.apart(states)
 
-    def _laid_out(self, ids: Sequence[Sequence[int]]) -> tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the order of the texts, longest first; where each starts in that order, and the end; and all tokens."""
-        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
-        starts = np.cumsum([0, *(len(ids[index]) for index in order)], dtype=np.int64)
-        flat = np.fromiter((token for index in order for token in ids[index]), np.int64, int(starts[-1]))
-        if len(flat) and not 0 <= flat.min() <= flat.max() < len(self._words):
-            raise ValueError("A token is not in the vocabulary")
-        return order, starts, flat
-
-    def _run(
-        self,
-        flat: npt.NDArray[np.int64],
-        starts: npt.NDArray[np.int64],
-        seconds: npt.NDArray[np.int64],
-        vectors: Floats,
-        states: Floats,
-    ) -> None:
+    def _run(self, texts: Layout, seconds: npt.NDArray[np.int64], vectors: Floats, states: Floats) -> None:
         """Fill `states` where it has rows, else `vectors`."""
-        pieces = _pieces(starts)
-        count = len(pieces) - 1
-        if not count:
-            return
-        counters = np.zeros(2, dtype=np.int64)
-        taken, done = counters.ctypes.data, counters.ctypes.data + counters.itemsize
-        rows, longest = int(np.diff(starts[pieces]).max()), int(np.diff(starts).max())
-        settings, failed = self.settings, []
+        settings = self.settings
 
-        def work(_: int) -> None:
-            # A helper may come when all is done and this call has returned. Named here, the counters are still in memory
-            # then: in their place would lie others', which it would count up.
-            if counters[0] >= count:
-                return
-            try:
-                self._kernels.encode_pieces(
-                    taken, done, pieces, starts, flat, seconds, self._words, self._places, self._second,
-                    self._first_norm, *self._matrices, self._norms, settings.heads, np.float32(settings.epsilon),
-                    settings.pooling == "cls", rows, longest, vectors, states,
-                )  # fmt: skip
-            except BaseException as error:  # no memory, most likely; raised below, where the caller waits
-                failed.append(error)
+        def work(piecework: Piecework) -> None:
+            self._kernels.encode_pieces(
+                piecework.taken, piecework.done, piecework.pieces, texts.starts, texts.flat, seconds, self._words,
+                self._places, self._second, self._first_norm, *self._matrices, self._norms, settings.heads,
+                np.float32(settings.epsilon), settings.pooling == "cls", piecework.rows, piecework.longest, vectors,
+                states,
+            )  # fmt: skip
 
-        team_of(min(thread_count(0), count), "embedding").run(work)
-        # What another thread has taken may be under way still; the longest piece takes a few milliseconds.
-        while counters[1] < count and not failed:
-            time.sleep(_POLL_SECONDS)
-        if failed:
-            raise failed[0]
-
-
-def _pieces(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the first text of each piece, and the number of texts: neighbours share one while they fit in it."""
-    firsts: list[int] = []
-    for text in range(len(starts) - 1):
-        if not firsts or starts[text + 1] - starts[firsts[-1]] > _PIECE_TOKENS:
-            firsts.append(text)
-    return np.array([*firsts, len(starts) - 1] if firsts else [0], dtype=np.int64)
+        run_pieces(texts.starts, work)
 
 
 def _stacked(layers: Sequence[Matrix]) -> Matrix:
@@ -205,15 +155,6 @@ def _stacked(layers: Sequence[Matrix]) -> Matrix:
 def _packed(weights: Mapping[str, Floats], names: Sequence[str]) -> Matrix:
     """Return the matrices of those names below one another, rounded to bytes."""
     matrix = np.concatenate([weights[f"{name}.weight"] for name in names])
-    outputs, inputs = matrix.shape
-    if outputs % TILE or inputs % GROUP:
-        raise ValueError(f"A matrix of {outputs} x {inputs} does not divide into groups")
-    groups = matrix.reshape(outputs, inputs // GROUP, GROUP)
-    scale = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
-    rounded = np.rint(groups / scale[..., None]).astype(np.int8)
-    tiles = outputs // TILE
-    data = rounded.reshape(tiles, TILE, inputs // 4, 4).transpose(0, 2, 1, 3)
-    factors = np.stack([scale, scale * rounded.sum(axis=-1, dtype=np.int32)]).astype(np.float32)
-    factors = factors.reshape(2, tiles, TILE, inputs // GROUP).transpose(1, 3, 0, 2)
+    data, factors = rounded(matrix)
     bias = np.concatenate([weights[f"{name}.bias"] for name in names]).astype(np.float32)
-    return np.ascontiguousarray(data), np.ascontiguousarray(factors), bias
+    return data, factors, bias

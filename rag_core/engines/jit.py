@@ -10,15 +10,20 @@ import threading
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["ENCODING", "GENERATION", "compiled_before", "load_kernels"]
+__all__ = ["ENCODING", "GENERATION", "READING", "compiled_before", "load_kernels"]
 
 # Modules of kernels, each with the function that, once compiled, has compiled all others.
-_ENTRIES = {"rag_core.engines.kernels": "forward", "rag_core.encoder.kernels": "encode_pieces"}
+_ENTRIES = {
+    "rag_core.engines.kernels": "forward",
+    "rag_core.encoder.kernels": "encode_pieces",
+    "rag_core.encoder.generator_kernels": "read_pieces",
+}
 _SOURCES = (
     "engines/kernels.py", "engines/products.py", "engines/tiles.py", "engines/vectors.py", "engines/counters.py",
-    "encoder/kernels.py", "encoder/dots.py", "encoder/pairs.py", "encoder/shapes.py", "encoder/shares.py",
+    "encoder/kernels.py", "encoder/generator_kernels.py", "encoder/attending.py", "encoder/dots.py", "encoder/pairs.py",
+    "encoder/shapes.py", "encoder/shares.py",
 )  # fmt: skip
-GENERATION, ENCODING = _ENTRIES
+GENERATION, ENCODING, READING = _ENTRIES
 _LOCK = threading.Lock()
 
 

@@ -41,8 +41,10 @@ class Batch:
     places: torch.Tensor
 
 
-def encode_pairs(examples: Iterable[ReadingExample], tokenizer: Tokenizer, chance: random.Random) -> list[Pair]:
-    """Return the examples as pairs of at most 384 tokens; passages stand one after the other.
+def encode_pairs(
+    examples: Iterable[ReadingExample], tokenizer: Tokenizer, chance: random.Random, most: int = MAX_TOKENS
+) -> list[Pair]:
+    """Return the examples as pairs of at most `most` tokens; passages stand one after the other.
 
     Of longer ones a part is shown as the reader is shown parts of a long passage: one that holds the answer.
     """
@@ -55,8 +57,8 @@ def encode_pairs(examples: Iterable[ReadingExample], tokenizer: Tokenizer, chanc
         if bool(spans) != bool(example.answer):
             continue
         ids = read.ids
-        if len(ids) > MAX_TOKENS:
-            room, shown = MAX_TOKENS - second - 1, chance.choice(spans) if spans else (last - 1, second)
+        if len(ids) > most:
+            room, shown = most - second - 1, chance.choice(spans) if spans else (last - 1, second)
             earliest, latest = max(second, shown[1] + 1 - room), min(shown[0], last - room)
             if earliest > latest:
                 continue

@@ -1,4 +1,4 @@
-"""`python -m train.reader.train FILE`: the sentence encoder learns to read, and what changed is written for `rag_core`."""
+"""`python -m train.reader.train FILE`: a small model learns to read, and what changed is written for `rag_core`."""
 
 from __future__ import annotations
 
@@ -6,30 +6,37 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from rag_core.answers.readingmodels import pair_tokenizer, plain_tokenizer
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
+from train.reader.generator import build_generator, generator_folder, save_generator
 from train.reader.network import build_network, span_loss, span_scores
 from train.reader.packing import save_reader
-from train.reader.pairs import Pair, batch_of, encode_pairs
+from train.reader.pairs import MAX_TOKENS, Pair, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, load_paragraphs
 from train.terminal import command_parser, note, run, write
 
+# Of the generator's adapters, and the most tokens of its rows: it writes figures with a token a digit.
+_RANK, _GENERATOR_TOKENS = 32, 512
+
 __all__ = ["Recipe", "epoch_batches", "main", "train_reader"]
 
-_DESCRIPTION = """Train the reading model: MiniLM on the paragraphs of train/reader, on invented reports, and on gaps.
+_DESCRIPTION = """Train a reading model: MiniLM on the paragraphs of train/reader, on invented reports, and on gaps.
 
-A GPU does it in a minute; two CPU cores take a night. FILE is what rag_core/data/reader.safetensors is."""
+A GPU does it in minutes; two CPU cores take a night. FILE is what rag_core/data/reader.safetensors is. With --generator
+it is SmolLM2 that learns, its layers seeing both ways, and FILE is what close_reader.safetensors there is."""
 _EXAMPLES = """
 python -m train.reader.train runs/reader.safetensors
 python -m train.reader.train runs/reader.safetensors --all --epochs 8 --rate 5e-4
+python -m train.reader.train runs/close_reader.safetensors --generator --all --rate 1e-3 --rows 96
 """
 
 
@@ -37,7 +44,8 @@ python -m train.reader.train runs/reader.safetensors --all --epochs 8 --rate 5e-
 class Recipe:
     """How it is trained. `rate` is the peak of AdamW's; `reports` rows over invented reports an epoch.
 
-    What is kept is a running average of the weights: `average` is how much of it a step keeps (Polyak, Juditsky 1992).
+    `rank` is that of the adapters where the generator learns, 0 where the encoder does, and rows are then of at most
+    `tokens`. What is kept is a running average of the weights: `average` is how much of it a step keeps (Polyak, Juditsky 1992).
     """
 
     epochs: int = 8
@@ -47,6 +55,8 @@ class Recipe:
     seed: int = 0
     warmup: float = 0.06
     average: float = 0.998
+    rank: int = 0
+    tokens: int = MAX_TOKENS
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,32 +69,37 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--reports", type=int, default=Recipe.reports, help="rows over invented reports an epoch")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--all", action="store_true", help="train on the held-out paragraphs too")
+    parser.add_argument("--generator", action="store_true", help="train the generator, not the sentence encoder")
     options = parser.parse_args(arguments)
     recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed)
+    if options.generator:
+        recipe = replace(recipe, rank=_RANK, tokens=_GENERATOR_TOKENS)
     paragraphs = load_paragraphs()
     trained, held = held_out(paragraphs)
-    network = train_reader(paragraphs if options.all else trained, recipe)
-    save_network(network, options.file)
+    folder = generator_folder() if options.generator else base_encoder()
+    network = train_reader(paragraphs if options.all else trained, recipe, folder)
+    (save_generator if options.generator else save_network)(network, folder, options.file)
     write(f"{options.file}\n")
     if not options.all:
         note(f"{len(held)} paragraphs were held out")
     return 0
 
 
-def train_reader(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path | None = None) -> Any:
-    """Return the trained network. `folder` holds another encoder of the BERT family than the embedded one."""
+def train_reader(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path) -> Any:
+    """Return the trained network over the encoder, or with a rank the generator, in `folder`."""
     import torch
 
-    folder = folder or base_encoder()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     epochs = epoch_batches(paragraphs, recipe, folder, (os.cpu_count() or 2) // 2)
-    network = build_network(folder, device).train()
+    network = (build_generator(folder, device, recipe.rank) if recipe.rank else build_network(folder, device)).train()
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
     averages = [parameter.detach().clone() for parameter in learning]
-    total, step, started = sum(map(len, epochs)), 0, time.monotonic()
+    total, step, started = 0, 0, time.monotonic()
     for number, batches in enumerate(epochs):
+        # Epochs differ in length by a row in a hundred; the last one's is known when it comes.
+        total = max(total, len(batches) * recipe.epochs)
         summed = torch.zeros((), device=device)
         for pairs in batches:
             rate = recipe.rate * min(1.0, (step + 1) / max(1.0, recipe.warmup * total)) * max(0.02, 1 - step / total)
@@ -115,14 +130,11 @@ def base_encoder() -> Path:
     return fetch(resolve_embedder(EmbeddingConfig()))
 
 
-def save_network(network: Any, path: Path, folder: Path | None = None) -> None:
-    """Write what changed against the encoder in `folder` (the embedded one) and the head."""
+def save_network(network: Any, folder: Path, path: Path) -> None:
+    """Write what changed against the encoder in `folder` and the head."""
     from safetensors.torch import load_file
 
-    base = {
-        name.removeprefix("bert."): tensor
-        for name, tensor in load_file((folder or base_encoder()) / "model.safetensors").items()
-    }
+    base = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
     trained = {
         name.removeprefix("encoder.") if not name.startswith("head.") else name: tensor.cpu()
         for name, tensor in network.state_dict().items()
@@ -134,28 +146,25 @@ def save_network(network: Any, path: Path, folder: Path | None = None) -> None:
 
 def epoch_batches(
     paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, workers: int = 1
-) -> list[list[list[Pair]]]:
-    """Return the batches of every epoch. An epoch takes some 20 s to encode, so several processes do it."""
+) -> Iterator[list[list[Pair]]]:
+    """Yield the batches of each epoch. One takes some 20 s to encode, so several processes do it ahead."""
     work = partial(_epoch, paragraphs, recipe, folder)
     if workers < 2:
-        return list(map(work, range(recipe.epochs)))
+        yield from map(work, range(recipe.epochs))
+        return
     with ProcessPoolExecutor(min(workers, recipe.epochs), mp_context=get_context("spawn")) as pool:
-        return list(pool.map(work, range(recipe.epochs)))
+        yield from pool.map(work, range(recipe.epochs))
 
 
 def _epoch(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, number: int) -> list[list[Pair]]:
     """Return the batches of an epoch: rows of like length together, in an order of their own."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    tokenizer = pair_tokenizer(folder) if recipe.rank else plain_tokenizer(folder)
     chance = random.Random(1_000 * recipe.seed + number)  # noqa: S311
     examples: list[ReadingExample] = compose(paragraphs, chance) + report_examples(recipe.reports, chance)
     gaps = cloze_examples(paragraphs, chance)
     # Practice at first; towards the end only what people would ask.
     examples += chance.sample(gaps, int(len(gaps) * (1 - number / recipe.epochs)))
-    pairs = encode_pairs(examples, tokenizer, chance)
+    pairs = encode_pairs(examples, tokenizer, chance, recipe.tokens)
     pairs.sort(key=lambda pair: len(pair.ids) + 30 * chance.random())
     batches = [pairs[start : start + recipe.rows] for start in range(0, len(pairs), recipe.rows)]
     chance.shuffle(batches)
