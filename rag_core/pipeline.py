@@ -183,7 +183,7 @@ class RagPipeline:
     # Models and life cycle -------------------------------------------------------------------------------------------
 
     def warm_up(self, on_progress: ProgressCallback | None = None) -> None:
-        """Load both models now rather than at the first question, and have a process wait for the first file.
+        """Load all models now rather than at the first question, and have a process wait for the first file.
 
         Raises ModelError; may be called again after one.
         """
@@ -199,9 +199,11 @@ class RagPipeline:
             self.embedder.load(note)
             if self._rereader is not None:
                 self._rereader.load()
-            if self._answering is not None and policy_for(self.generator.name, self.config.generation).extracts:
-                self._answering.load()
+            # Before the reader, which is made from the small generator's converted weights: it tells how that goes.
             self.generator.load(note)
+            if self._answering is not None and policy_for(self.generator.name, self.config.generation).extracts:
+                note(Progress("loading", detail="reader; the first time its kernels are compiled"))
+                self._answering.load()
         finally:
             self._load_status = None
 

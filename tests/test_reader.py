@@ -1,4 +1,4 @@
-"""The reading model: real MiniLM with the shipped change, against transformers and against plain passages."""
+"""The reading models: real MiniLM and real SmolLM2 with the shipped changes, against transformers and plain passages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 
 from rag_core import ModelLoadError
 from rag_core.answers import reader as reader_module
+from rag_core.answers import readingmodels
 from rag_core.answers.reader import SpanReader
-from rag_core.answers.readingmodels import READER_FILE
-from rag_core.config import EmbeddingConfig
+from rag_core.answers.readingmodels import READER_FILE, generator_model
+from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import unpacked
 from rag_core.models import fetch, resolve_embedder
@@ -23,9 +24,14 @@ BRIDGE = (
 )
 
 
-@pytest.fixture(scope="module")
-def reader() -> SpanReader:
-    return SpanReader()
+@pytest.fixture(scope="module", params=["encoder", "generator"])
+def reader(request: pytest.FixtureRequest) -> SpanReader:
+    if request.param == "encoder":
+        return SpanReader()
+    model = generator_model(RagConfig().cache_directory)
+    if model is None:
+        pytest.skip("this processor does not multiply bytes")
+    return SpanReader(lambda: model, "close reader")
 
 
 def read(reader: SpanReader, question: str, text: str) -> tuple[str, float]:
@@ -70,7 +76,8 @@ def test_the_end_of_a_long_text_is_read_as_well(reader: SpanReader) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\ud800", "[SEP] [CLS] [PAD] [SEP]", "a" * 3_000, "\N{HEAVY CHECK MARK}" * 50]
+    "text",
+    ["", " ", "\ud800", "[SEP] [CLS] [PAD] [SEP]", "<|im_end|><|im_start|>", "a" * 3_000, "\N{HEAVY CHECK MARK}" * 50],
 )
 def test_any_text_gives_a_span_inside_it(reader: SpanReader, text: str) -> None:
     span = reader.read("Who opened the bridge?", [text])[0]
@@ -78,7 +85,7 @@ def test_any_text_gives_a_span_inside_it(reader: SpanReader, text: str) -> None:
 
 
 def test_special_tokens_in_a_document_are_only_characters(reader: SpanReader) -> None:
-    found, margin = read(reader, "Who opened the bridge?", f"[SEP] {BRIDGE} [CLS] [SEP]")
+    found, margin = read(reader, "Who opened the bridge?", f"[SEP]<|im_end|> {BRIDGE} <|im_start|>[CLS] [SEP]")
     assert "Olga Brandt" in found
     assert margin > 0
 
@@ -151,7 +158,7 @@ def test_another_base_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     other = tmp_path / "reader.safetensors"
     save_file(load_file(str(READER_FILE)), str(other), metadata={"base": "0" * 16})
-    monkeypatch.setattr(reader_module, "READER_FILE", other)
+    monkeypatch.setattr(readingmodels, "READER_FILE", other)
     with pytest.raises(ModelLoadError, match="another MiniLM"):
         SpanReader().read("Who?", ["text"])
 
@@ -159,6 +166,6 @@ def test_another_base_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "reader.safetensors"
     other.write_bytes(b"no tensors")
-    monkeypatch.setattr(reader_module, "READER_FILE", other)
+    monkeypatch.setattr(readingmodels, "READER_FILE", other)
     with pytest.raises(ModelLoadError, match="install it again"):
         SpanReader().load()

@@ -49,7 +49,7 @@ def test_the_paragraphs_are_many_varied_and_unlike_each_other(paragraphs: list[P
     assert len(paragraphs) >= 300
     assert len({paragraph.topic for paragraph in paragraphs}) >= 10
     assert len({paragraph.text for paragraph in paragraphs}) == len(paragraphs)
-    assert 0.2 < unanswerable / len(questions) < 0.35
+    assert 0.2 < unanswerable / len(questions) < 0.45
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,29 @@ __all__ = ["MEASURES", "Decision", "decide", "measures"]
 # of company reports, the even half of the analysts' (it counts half as much again) and excerpts with questions of other
 # excerpts, each set of the same weight. On the analysts' questions, by another hand, the reader's margin tells more than
 # the words that are missing.
-_WEIGHTS = {
+_QUICK = {
+    "bias": -0.39,
     "least_near": 1.18,
     "best_cosine": 1.55,
     "margin": 0.185,
+    "other": 0.0,
     "replaced": -0.37,
     "modifier": -1.03,
     "another_name": -1.11,
 }
-_BIAS = -0.39
+# The same where the generator has read: its margins say more, and the encoder's beside them still tell something.
+_CLOSE = {
+    "bias": -0.39,
+    "least_near": 1.18,
+    "best_cosine": 1.55,
+    "margin": 0.185,
+    "other": 0.0,
+    "replaced": -0.37,
+    "modifier": -1.03,
+    "another_name": -1.11,
+}
 _THRESHOLD = 0.5
-MEASURES = tuple(_WEIGHTS)
+MEASURES = tuple(name for name in _QUICK if name != "bias")
 # In nats; beyond, the reader is as sure as it gets.
 _LEAST_MARGIN, _MOST_MARGIN = -20.0, 12.0
 # A name behind "of" and the like, or one that owns what follows.
@@ -91,7 +103,8 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
     if reading.doubts.kind and asked.kind in _FORMS:
         return Decision(0.0, f"no passage gives {_FORMS[asked.kind]} for this")
     found = measures(asked, reading)
-    total = _BIAS + sum(weight * value for weight, value in zip(_WEIGHTS.values(), found, strict=True))
+    weights = _CLOSE if reading.close else _QUICK
+    total = weights["bias"] + sum(weights[name] * value for name, value in zip(MEASURES, found, strict=True))
     probability = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
     return Decision(probability, "" if probability >= _THRESHOLD else _missing(asked, reading))
 
@@ -104,11 +117,16 @@ def measures(asked: Asked, reading: Reading) -> tuple[float, ...]:
     return (
         min((float(evidence.near[row]) for row in asking), default=1.0),
         max(item.cosine for item in reading.sentences),
-        max(_LEAST_MARGIN, min(_MOST_MARGIN, reading.margin - reading.doubts.total)),
+        _bounded(reading.margin - reading.doubts.total),
+        _bounded(reading.other - reading.doubts.total),
         float(class_replaced(asked, evidence)),
         float(modifier_replaced(asked, evidence, start, end)),
         float(name_replaced(asked, evidence, start, end)),
     )
+
+
+def _bounded(margin: float) -> float:
+    return max(_LEAST_MARGIN, min(_MOST_MARGIN, margin))
 
 
 def _lost(asked: Asked, evidence: Evidence) -> list[int]:

@@ -43,12 +43,17 @@ class ReadSpan:
     """The characters [start, end) of a text that answer best.
 
     `margin` is by how many nats the span beats "not in this text" (sum of both scores less the first token's): above 0
-    the text is more likely to hold the answer than not, and it orders the texts of one question.
+    the text is more likely to hold the answer than not, and it orders the texts of one question. `other` is the margin
+    that another reader found in the text, the same one where there is no other.
     """
 
     start: int
     end: int
     margin: float
+    other: float
+
+
+_NOTHING = ReadSpan(0, 0, -float("inf"), -float("inf"))
 
 
 class Reader(Protocol):
@@ -91,7 +96,7 @@ class SpanReader:
 
     def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
         """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""
-        return [spans[0] if spans else ReadSpan(0, 0, -float("inf")) for spans in self.candidates(question, texts, 1)]
+        return [spans[0] if spans else _NOTHING for spans in self.candidates(question, texts, 1)]
 
     def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
         """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
@@ -110,7 +115,7 @@ class SpanReader:
             for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
                 if stop > start:
-                    found[number].append(ReadSpan(start, stop, margin))
+                    found[number].append(ReadSpan(start, stop, margin, margin))
         return [_apart(spans)[:count] for spans in found]
 
     def _loaded(self) -> ReadingModel:

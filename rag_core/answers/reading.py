@@ -36,7 +36,7 @@ _SIGNED = 8.0
 
 @dataclass(frozen=True)
 class Reading:
-    """The words [start, end) of the document of `evidence` that answer best; `margin` in nats, see `ReadSpan`.
+    """The words [start, end) of the document of `evidence` that answer best; `margin` and `other` in nats, see `ReadSpan`.
 
     `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
     `close`: whether `margin` is that of the model that reads better. `asked` is the question as it was read, perhaps put in
@@ -47,6 +47,7 @@ class Reading:
     start: int
     end: int
     margin: float
+    other: float
     sentences: tuple[Evidence, ...]
     asked: Asked
     doubts: Doubts = field(default_factory=Doubts)
@@ -70,10 +71,18 @@ def read(
     texts = [_readable(asked, hit) for hit in shown]
     found = reader.candidates(asked.text, texts, _MOST_SPANS)
     signed = [
-        [ReadSpan(*span, _SIGNED) for span in (*signatures(asked.text, text), *holders(asked, text))] for text in texts
+        [ReadSpan(*span, _SIGNED, _SIGNED) for span in (*signatures(asked.text, text), *holders(asked, text))]
+        for text in texts
     ]
     weighed = [
-        Candidate(hit, span.margin, hit.start + span.start, end, doubts_about(asked, hit, hit.start + span.start, end))
+        Candidate(
+            hit,
+            span.margin,
+            span.other,
+            hit.start + span.start,
+            end,
+            doubts_about(asked, hit, hit.start + span.start, end),
+        )
         for spans, more, hit in zip(found, signed, shown, strict=True)
         for span in (*spans, *more)
         for end in [within_sentence(asked, hit, hit.start + span.start, hit.start + span.end)]
@@ -82,12 +91,14 @@ def read(
         return None
     fits = [item for item in weighed if fitting is None or not fitting.misfits(item.hit.document, item.start)]
     best = prefer_latest(asked, fits or weighed)
-    margin, hit, start, end, doubts = best.margin, best.hit, best.start, best.end, best.doubts
+    hit, start, end, doubts = best.hit, best.start, best.end, best.doubts
     start, end = whole_answer(asked, hit.document.text, start, end, *sentence_of(hit, start, end))
     sentences = find_evidence(asked, hits, wording, (hit, start, end))
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
     return (
-        None if holding is None else Reading(holding, start, end, margin, tuple(sentences), asked, doubts, reader.close)
+        None
+        if holding is None
+        else Reading(holding, start, end, best.margin, best.other, tuple(sentences), asked, doubts, reader.close)
     )
 
 

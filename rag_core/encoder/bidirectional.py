@@ -11,7 +11,9 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,7 @@ _DIGESTED = "model.layers.0.self_attn.q_proj.weight"
 _JOINED = (("joined", MATRICES[:3]), *((name.rpartition(".")[2], (name,)) for name in MATRICES[3:]))
 # Raise it when what is kept changes its form.
 _FORM = "1"
+_UNUSED_SECONDS = 30 * 86_400
 
 
 def matrix_digest(matrix: Floats) -> str:
@@ -198,10 +201,22 @@ def _read(path: Path) -> Arrays | None:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        parts = load_file(path)
+        with suppress(OSError):
+            path.touch()
+        return parts
     except Exception as error:  # safetensors raises kinds of its own.
         log.info("%s is made anew: %s", path.name, error)
         return None
+
+
+def _clear_unused(kept: Path) -> None:
+    """Remove what earlier versions kept beside it and none has read for a month."""
+    for path in kept.parent.glob("reading-*.safetensors"):
+        if path != kept and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def _keep(parts: Arrays, path: Path) -> None:
@@ -215,6 +230,7 @@ def _keep(parts: Arrays, path: Path) -> None:
         try:
             save_file(parts, name)
             Path(name).replace(path)
+            _clear_unused(path)
         finally:
             Path(name).unlink(missing_ok=True)
     except Exception as error:

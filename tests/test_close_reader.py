@@ -1,0 +1,328 @@
+"""The generator as a reader: against transformers, rounded against not, what is kept of it, and the two readers in turn."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rag_core import ModelLoadError, RagConfig, RagPipeline
+from rag_core.answers import readingmodels
+from rag_core.answers.cascade import CascadeReader
+from rag_core.answers.reader import ReadSpan, SpanReader
+from rag_core.answers.readingmodels import ReadingModel, generator_model, pair_tokenizer
+from rag_core.encoder import bidirectional
+from rag_core.encoder.bidirectional import MATRICES, bidirectional_encoder
+from rag_core.encoder.changes import unpacked
+from rag_core.encoder.packed import multiplies_bytes
+from train.errors import BaseModelError
+from train.reader.examples import ReadingExample
+from train.reader.generator import build_generator, generator_folder, save_generator
+from train.reader.network import span_loss, span_scores
+from train.reader.pairs import batch_of, encode_pairs
+from train.reader.paragraphs import load_paragraphs
+from train.reader.train import Recipe, train_reader
+
+CPU = torch.device("cpu")
+CACHE = RagConfig().cache_directory
+bytes_only = pytest.mark.skipif(not multiplies_bytes(), reason="this processor does not multiply bytes")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers with the real tokenizer, six heads that share two."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                hidden_size=192, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=32,
+                intermediate_size=384, vocab_size=49_152, tie_word_embeddings=True, initializer_range=0.1,
+            )
+        )  # fmt: skip
+    model.save_pretrained(str(folder))
+    shutil.copy(generator_folder() / "tokenizer.json", folder)
+    return folder
+
+
+def learnt(folder: Path, seed: int = 1) -> torch.nn.ModuleDict:
+    """Return the network with adapters that are not zero."""
+    torch.manual_seed(seed)
+    network = build_generator(folder, CPU, 64).eval()
+    with torch.no_grad():
+        encoder: Any = network["encoder"]
+        for up in encoder.up:
+            up.normal_(std=0.02)
+    return network
+
+
+def as_kept(network: Any, path: Path) -> None:
+    """Give the adapters the numbers that are left of them in the file."""
+    from safetensors.torch import load_file
+
+    kept, encoder = unpacked(load_file(str(path))), network["encoder"]
+    names = [f"model.layers.{layer}.{name}" for layer in range(encoder.settings.layers) for name in MATRICES]
+    with torch.no_grad():
+        for name, down, up in zip(names, encoder.down, encoder.up, strict=True):
+            assert float((kept[f"{name}.down"] - down).norm() / down.norm()) < 0.15
+            down.copy_(kept[f"{name}.down"])
+            up.copy_(kept[f"{name}.up"].T)
+
+
+def states_of(network: Any, ids: Sequence[int]) -> np.ndarray:
+    with torch.no_grad():
+        row = torch.tensor([list(ids)])
+        found: np.ndarray = network["encoder"](row, torch.ones_like(row)).last_hidden_state[0].numpy()
+    return found
+
+
+def test_before_it_learns_it_is_its_base_seeing_both_ways(tiny: Path) -> None:
+    from transformers import LlamaModel
+
+    base = LlamaModel.from_pretrained(str(tiny), attn_implementation="eager", dtype=torch.float32).eval()
+    ids = torch.tensor([[5, 900, 17, 40_000, 3, 77]])
+    with torch.no_grad():
+        wanted = base(ids, attention_mask=torch.zeros(1, 1, 6, 6)).last_hidden_state[0].numpy()
+    found = states_of(build_generator(tiny, CPU, 64), ids[0].tolist())
+    assert np.abs(found - wanted).max() < 1e-4
+
+
+def test_padding_is_seen_by_none(tiny: Path) -> None:
+    network = learnt(tiny)
+    ids = torch.tensor([[5, 900, 17, 40, 0, 0, 0]])
+    with torch.no_grad():
+        padded = network["encoder"](ids, (ids > 0).long()).last_hidden_state[0, :4].numpy()
+    assert np.abs(padded - states_of(network, [5, 900, 17, 40])).max() < 1e-5
+
+
+@bytes_only
+def test_rounded_to_bytes_it_reads_the_same(tiny: Path, tmp_path: Path) -> None:
+    network, draw = learnt(tiny), np.random.default_rng(3)
+    save_generator(network, tiny, tmp_path / "change.safetensors")
+    as_kept(network, tmp_path / "change.safetensors")
+    found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
+    assert found is not None
+    encoder, weight, bias = found
+    assert np.array_equal(weight, network["head"].weight.detach().numpy())
+    assert np.array_equal(bias, network["head"].bias.detach().numpy())
+    texts = [draw.integers(3, 49_000, size).tolist() for size in (1, 7, 300, 33, 130, 2)]
+    for ids, states in zip(texts, encoder.states([(ids, 0) for ids in texts]), strict=True):
+        wanted = states_of(network, ids)
+        near = (states * wanted).sum(1) / np.linalg.norm(states, axis=1) / np.linalg.norm(wanted, axis=1)
+        assert states.shape == wanted.shape
+        assert near.min() > 0.99
+    assert encoder.states([]) == []
+
+
+@bytes_only
+def test_ids_that_it_does_not_know_are_refused(tiny: Path, tmp_path: Path) -> None:
+    save_generator(learnt(tiny), tiny, tmp_path / "change.safetensors")
+    found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
+    assert found is not None
+    with pytest.raises(ValueError, match="vocabulary"):
+        found[0].states([([50_000], 0)])
+    with pytest.raises(ValueError, match="tokens"):
+        found[0].states([([5] * 1_025, 0)])
+
+
+@bytes_only
+def test_the_rounded_layers_are_kept_and_made_anew_where_they_are_damaged(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change, cache = tmp_path / "change.safetensors", tmp_path / "cache"
+    save_generator(learnt(tiny), tiny, change)
+    first = bidirectional_encoder(tiny, change, cache)
+    [kept] = cache.glob("reading-*")
+    for name, age in (("reading-old.safetensors", 40), ("reading-new.safetensors", 3)):
+        (cache / name).write_bytes(b"")
+        os.utime(cache / name, (time.time() - age * 86_400,) * 2)
+    assert not list(cache.glob(".reading-*"))
+    made: list[Path] = []
+    merged = bidirectional._merged
+    monkeypatch.setattr(bidirectional, "_merged", lambda *args: made.append(args[0]) or merged(*args))
+    second = bidirectional_encoder(tiny, change, cache)
+    assert first is not None
+    assert second is not None
+    assert not made
+    pairs = [([5, 6, 7], 0)]
+    assert np.array_equal(first[0].states(pairs)[0], second[0].states(pairs)[0])
+    kept.write_bytes(kept.read_bytes()[:1_000])
+    third = bidirectional_encoder(tiny, change, cache)
+    assert third is not None
+    assert len(made) == 1
+    assert {path.name for path in cache.glob("reading-*")} == {kept.name, "reading-new.safetensors"}
+    assert np.array_equal(first[0].states(pairs)[0], third[0].states(pairs)[0])
+
+
+@bytes_only
+def test_where_nothing_can_be_kept_it_reads_all_the_same(tiny: Path, tmp_path: Path) -> None:
+    change, cache = tmp_path / "change.safetensors", tmp_path / "cache"
+    save_generator(learnt(tiny), tiny, change)
+    cache.write_text("a file where the folder should be")
+    assert bidirectional_encoder(tiny, change, cache) is not None
+
+
+@bytes_only
+def test_a_change_of_another_base_is_not_read(tiny: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_generator(learnt(tiny), tiny, tmp_path / "change.safetensors")
+    other = tmp_path / "other.safetensors"
+    save_file(load_file(str(tmp_path / "change.safetensors")), str(other), metadata={"base": "0" * 16})
+    assert bidirectional_encoder(tiny, other, tmp_path) is None
+
+
+def test_without_products_of_bytes_there_is_none(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_generator(learnt(tiny), tiny, tmp_path / "change.safetensors")
+    monkeypatch.setattr(bidirectional, "multiplies_bytes", lambda: False)
+    assert bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path) is None
+
+
+@bytes_only
+def test_a_tiny_one_learns_spans_and_reads_them_once_saved(tiny: Path, tmp_path: Path) -> None:
+    text = "The bridge at Ferrin was opened on 4 May 1931 by Olga Brandt and cost 312 crowns."
+    asked = {"Who opened it?": "Olga Brandt", "What did it cost?": "312 crowns", "Who painted it?": ""}
+    tokenizer = pair_tokenizer(tiny)
+    examples = [ReadingExample(question, (text,), answer) for question, answer in asked.items()]
+    batch = batch_of(encode_pairs(examples, tokenizer, random.Random(0), 512), CPU)
+    torch.manual_seed(0)
+    network = build_generator(tiny, CPU, 64)
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=5e-3)
+    before = float(span_loss(span_scores(network, batch), batch).detach())
+    for _ in range(300):
+        loss = span_loss(span_scores(network, batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.2 < before
+    save_generator(network.eval(), tiny, tmp_path / "change.safetensors")
+    found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
+    assert found is not None
+    model = ReadingModel(found[0], tokenizer, found[1], found[2], 512)
+    reader = SpanReader(lambda: model, "tiny")
+    for question, answer in asked.items():
+        [span] = reader.read(question, [text])
+        assert (span.margin > 0) == bool(answer)
+        assert not answer or text[span.start : span.end] == answer
+
+
+def test_the_recipe_trains_the_generator(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe(epochs=2, rows=8, reports=4, gaps=False, rank=64, tokens=512)
+    network = train_reader(load_paragraphs()[:3], recipe, tiny)
+    encoder: Any = network["encoder"]
+    assert all(bool(up.any()) for up in encoder.up)
+    assert not network.training
+    told = capsys.readouterr().err
+    first, second = (float(line.split("loss ")[1].split(",")[0]) for line in told.splitlines() if "loss" in line)
+    assert second < first
+
+
+def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(BaseModelError, match="Llama-type"):
+        build_generator(tmp_path, CPU, 64)
+
+
+class Quick(SpanReader):
+    """Gives each text the margin that it begins with."""
+
+    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
+        return [[ReadSpan(0, 1, float(text.split()[0]), float(text.split()[0]))] for text in texts]
+
+    def load(self) -> None:
+        pass
+
+
+class Letters:
+    """An encoder whose states mark the third token behind the first one's end as the answer."""
+
+    def __init__(self) -> None:
+        self.read: list[list[int]] = []
+
+    def states(self, pairs: Sequence[tuple[Sequence[int], int]], /) -> list[np.ndarray]:
+        self.read += [list(ids) for ids, _ in pairs]
+        found = [np.zeros((len(ids), 2), dtype=np.float32) for ids, _ in pairs]
+        for states, (_, second) in zip(found, pairs, strict=True):
+            states[second] = 5.0
+        return found
+
+
+def close_model(encoder: Letters) -> ReadingModel:
+    eye = np.eye(2, dtype=np.float32)
+    return ReadingModel(encoder, pair_tokenizer(generator_folder()), eye, np.zeros(2, np.float32), 512)
+
+
+def test_the_likeliest_texts_are_read_again() -> None:
+    encoder = Letters()
+    reader = CascadeReader(Quick(), lambda: close_model(encoder))
+    found = reader.candidates("Who?", ["1 a", "-9 b", "3 c", "2 d"], 1)
+    assert [len(spans) for spans in found] == [0, 0, 1, 1]
+    assert reader.close
+    assert (found[2][0].margin, found[2][0].other) == (10.0, 3.0)
+    assert len(encoder.read) == 2
+
+
+def test_texts_far_behind_and_texts_alone() -> None:
+    encoder = Letters()
+    reader = CascadeReader(Quick(), lambda: close_model(encoder))
+    assert [len(spans) for spans in reader.candidates("Who?", ["6 a", "-9 b"], 1)] == [1, 0]
+    assert [len(spans) for spans in reader.candidates("Who?", ["-9 b"], 1)] == [1]
+    assert reader.candidates("Who?", [], 1) == []
+    assert len(encoder.read) == 2
+
+
+def test_without_the_better_reader_the_quick_one_is_heard() -> None:
+    asked: list[int] = []
+    reader = CascadeReader(Quick(), lambda: asked.append(1))
+    assert [spans[0].margin for spans in reader.candidates("Who?", ["6 a", "-9 b", "1 c"], 1)] == [6.0, -9.0, 1.0]
+    assert not reader.close
+    reader.candidates("Who?", ["6 a"], 1)
+    assert asked == [1]
+
+
+def test_a_better_reader_that_does_not_load_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> ReadingModel:
+        raise ModelLoadError("The close reader does not load; set RAG_CLOSE_READER=false")
+
+    reader = CascadeReader(Quick(), fail)
+    for _ in range(2):
+        assert reader.candidates("Who?", ["6 a"], 1)[0][0].margin == 6.0
+    assert [record.message for record in caplog.records] == [
+        "Passages are read by the quick reader alone: The close reader does not load; set RAG_CLOSE_READER=false"
+    ]
+
+
+def test_where_the_generator_is_not_installed_there_is_no_close_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_core.models._in_package", lambda *_: None)
+    assert generator_model(CACHE) is None
+
+
+def test_a_damaged_change_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "close_reader.safetensors"
+    other.write_bytes(b"no tensors")
+    monkeypatch.setattr(readingmodels, "GENERATOR_FILE", other)
+    if multiplies_bytes():
+        with pytest.raises(ModelLoadError, match="RAG_CLOSE_READER=false"):
+            generator_model(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_pipeline_answers_with_either(close: bool, tmp_path: Path) -> None:
+    config = RagConfig.from_env({"RAG_CLOSE_READER": str(close).lower()}).with_setting("index.directory", None)
+    path = tmp_path / "bridge.txt"
+    path.write_text("The bridge at Ferrin was opened on 4 May 1931 by the minister Olga Brandt. It cost 312 crowns.")
+    with RagPipeline(config) as rag:
+        rag.add_document(path)
+        assert "Olga Brandt" in rag.ask("Who opened the bridge at Ferrin?").text
+        answering: Any = rag._answering
+        assert answering.close == (close and multiplies_bytes())
