@@ -1,7 +1,7 @@
 """Whether the evidence holds what the question asks for, and in words what is missing where it does not.
 
 A logistic decision over measures of the best answer and its sentence: how well the term of the question that is held
-worst is held, how near the sentences are in meaning, what the reader says less what speaks against its words, and
+worst is held, how near the sentences are in meaning, what the readers say less what speaks against their words, and
 whether another ordinal, modifier or name stands in the place of one that is asked for. The weights are fitted on
 questions of our own with and without answers.
 """
@@ -38,16 +38,17 @@ _QUICK = {
     "modifier": -1.03,
     "another_name": -1.11,
 }
-# The same where the generator has read: its margins say more, and the encoder's beside them still tell something.
+# The same where the generator has read: both readers' margins count alike. On the odd half of the analysts' questions, which
+# served for neither fit, near misses are told with a precision of 0.83 and a recall of 0.74, and 0.83 of answers contained.
 _CLOSE = {
-    "bias": -0.39,
-    "least_near": 1.18,
-    "best_cosine": 1.55,
-    "margin": 0.185,
-    "other": 0.0,
-    "replaced": -0.37,
-    "modifier": -1.03,
-    "another_name": -1.11,
+    "bias": 0.84,
+    "least_near": 0.82,
+    "best_cosine": 0.56,
+    "margin": 0.132,
+    "other": 0.129,
+    "replaced": -0.78,
+    "modifier": -1.38,
+    "another_name": -0.16,
 }
 _THRESHOLD = 0.5
 MEASURES = tuple(name for name in _QUICK if name != "bias")
