@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,10 @@ import torch
 
 from rag_core import ModelLoadError, RagConfig, RagPipeline
 from rag_core.answers import readingmodels
+from rag_core.answers.abstaining import _doubt
 from rag_core.answers.cascade import CascadeReader
+from rag_core.answers.doubts import Doubts
+from rag_core.answers.questions import analyse
 from rag_core.answers.reader import ReadSpan, SpanReader
 from rag_core.answers.readingmodels import ReadingModel, generator_model, pair_tokenizer
 from rag_core.encoder import bidirectional
@@ -24,6 +29,7 @@ from rag_core.encoder.bidirectional import MATRICES, bidirectional_encoder
 from rag_core.encoder.changes import unpacked
 from rag_core.encoder.packed import multiplies_bytes
 from train.errors import BaseModelError
+from train.reader.evaluate import main as evaluate
 from train.reader.examples import ReadingExample
 from train.reader.generator import build_generator, generator_folder, save_generator
 from train.reader.network import span_loss, span_scores
@@ -218,7 +224,13 @@ def test_a_tiny_one_learns_spans_and_reads_them_once_saved(tiny: Path, tmp_path:
 
 def test_the_recipe_trains_the_generator(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = Recipe(epochs=2, rows=8, reports=4, gaps=False, rank=64, tokens=512)
-    network = train_reader(load_paragraphs()[:3], recipe, tiny)
+    seen: list[torch.Tensor] = []
+    network = train_reader(
+        load_paragraphs()[:3], recipe, tiny, lambda it: seen.append(it["head"].weight.detach().clone())
+    )
+    assert len(seen) == 2
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[1], network["head"].weight)
     encoder: Any = network["encoder"]
     assert all(bool(up.any()) for up in encoder.up)
     assert not network.training
@@ -302,6 +314,32 @@ def test_a_better_reader_that_does_not_load_is_told_of_once(caplog: pytest.LogCa
     ]
 
 
+@pytest.mark.parametrize(
+    ("margin", "other", "close", "held"),
+    [(8.0, 7.0, True, False), (8.0, 5.0, True, True), (5.0, 8.0, True, True), (8.0, 8.0, False, True)],
+)
+def test_no_rule_contradicts_two_readers_that_are_sure(margin: float, other: float, close: bool, held: bool) -> None:
+    asked = analyse("How many gilts were sold?")
+    reading: Any = SimpleNamespace(margin=margin, other=other, close=close, doubts=Doubts(kind=5.0))
+    assert bool(_doubt(asked, reading)) == held
+
+
+def test_what_is_counted_is_told_apart() -> None:
+    model = generator_model(CACHE)
+    if model is None:
+        pytest.skip("this processor does not multiply bytes")
+    reader = CascadeReader(SpanReader(), lambda: model)
+    text = "Its newest gauge is read in 40 ports on five coasts, and Hanne Reck, who leads sales, expects more by 2027."
+    for question, answer in (
+        ("On how many coasts is the gauge read?", "five"),
+        ("In how many ports is it read?", "40"),
+    ):
+        [[span, *_]] = reader.candidates(question, [text], 2)
+        assert text[span.start : span.end].startswith(answer)
+        assert span.margin > 0
+        assert span.other != span.margin
+
+
 def test_where_the_generator_is_not_installed_there_is_no_close_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag_core.models._in_package", lambda *_: None)
     assert generator_model(CACHE) is None
@@ -326,3 +364,19 @@ def test_a_pipeline_answers_with_either(close: bool, tmp_path: Path) -> None:
         assert "Olga Brandt" in rag.ask("Who opened the bridge at Ferrin?").text
         answering: Any = rag._answering
         assert answering.close == (close and multiplies_bytes())
+
+
+@bytes_only
+def test_it_reads_better_than_the_quick_one_on_our_paragraphs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every sixth question of the reading set, which neither was trained on."""
+    lines = (Path(__file__).parents[1] / "bench" / "data" / "reading.jsonl").read_text().splitlines()[::6]
+    (tmp_path / "some.jsonl").write_text("\n".join(lines))
+    scores = []
+    for more in ([], ["--close"]):
+        assert evaluate([str(tmp_path / "some.jsonl"), *more]) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+    quick, close = scores
+    assert close["f1"] > quick["f1"] > 0.8
+    assert close["auc"] > 0.95

@@ -52,6 +52,8 @@ _CLOSE = {
 }
 _THRESHOLD = 0.5
 MEASURES = tuple(name for name in _QUICK if name != "bias")
+# Nats of both readers from which on no rule contradicts them: of 31 questions that rules refused rightly none reached 2.3.
+_BOTH_SURE = 6.0
 # In nats; beyond, the reader is as sure as it gets.
 _LEAST_MARGIN, _MOST_MARGIN = -20.0, 12.0
 # A name behind "of" and the like, or one that owns what follows.
@@ -97,17 +99,26 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
     strange = _strange(asked, hits)
     if strange:
         return Decision(0.0, f"{strange} does not occur in the documents")
-    if reading.doubts.qualified:
-        return Decision(0.0, f"the passages speak only of: {reading.doubts.qualified}")
-    if reading.doubts.role:
-        return Decision(0.0, f"no passage says who is {reading.doubts.role}")
-    if reading.doubts.kind and asked.kind in _FORMS:
-        return Decision(0.0, f"no passage gives {_FORMS[asked.kind]} for this")
+    doubt = _doubt(asked, reading)
+    if doubt:
+        return Decision(0.0, doubt)
     found = measures(asked, reading)
     weights = _CLOSE if reading.close else _QUICK
     total = weights["bias"] + sum(weights[name] * value for name, value in zip(MEASURES, found, strict=True))
     probability = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
     return Decision(probability, "" if probability >= _THRESHOLD else _missing(asked, reading))
+
+
+def _doubt(asked: Asked, reading: Reading) -> str:
+    """Return what a rule has against the words that were read, in one line; nothing where both readers are sure of them."""
+    if reading.close and min(reading.margin, reading.other) >= _BOTH_SURE:
+        return ""
+    doubts = reading.doubts
+    if doubts.qualified:
+        return f"the passages speak only of: {doubts.qualified}"
+    if doubts.role:
+        return f"no passage says who is {doubts.role}"
+    return f"no passage gives {_FORMS[asked.kind]} for this" if doubts.kind and asked.kind in _FORMS else ""
 
 
 def measures(asked: Asked, reading: Reading) -> tuple[float, ...]:

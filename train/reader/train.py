@@ -6,7 +6,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -79,16 +79,24 @@ def main(arguments: Sequence[str]) -> int:
     paragraphs = load_paragraphs()
     trained, held = held_out(paragraphs)
     folder = generator_folder() if options.generator else base_encoder()
-    network = train_reader(paragraphs if options.all else trained, recipe, folder)
-    (save_generator if options.generator else save_network)(network, folder, options.file)
+    save = save_generator if options.generator else save_network
+    # After each epoch, so that a run that is cut short leaves what it has learnt.
+    train_reader(
+        paragraphs if options.all else trained, recipe, folder, lambda network: save(network, folder, options.file)
+    )
     write(f"{options.file}\n")
     if not options.all:
         note(f"{len(held)} paragraphs were held out")
     return 0
 
 
-def train_reader(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path) -> Any:
-    """Return the trained network over the encoder, or with a rank the generator, in `folder`."""
+def train_reader(
+    paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, on_epoch: Callable[[Any], object] = lambda _: None
+) -> Any:
+    """Return the trained network over the encoder, or with a rank the generator, in `folder`.
+
+    `on_epoch` is given the network with its averaged weights after each epoch.
+    """
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -98,10 +106,10 @@ def train_reader(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path) 
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
     averages = [parameter.detach().clone() for parameter in learning]
-    total, step, started = 0, 0, time.monotonic()
+    step, started = 0, time.monotonic()
     for number, batches in enumerate(epochs):
-        # Epochs differ in length by a row in a hundred; the last one's is known when it comes.
-        total = max(total, len(batches) * recipe.epochs)
+        # How long the later ones are is not known yet: about as long, or somewhat shorter for want of gaps.
+        total = step + len(batches) * (recipe.epochs - number)
         summed = torch.zeros((), device=device)
         for pairs in batches:
             rate = recipe.rate * min(1.0, (step + 1) / max(1.0, recipe.warmup * total)) * max(0.02, 1 - step / total)
@@ -118,9 +126,12 @@ def train_reader(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path) 
             summed += loss.detach()
             step += 1
         note(f"epoch {number + 1}: loss {float(summed) / len(batches):.3f}, {time.monotonic() - started:.0f} s")
-    with torch.no_grad():
-        for parameter, kept in zip(learning, averages, strict=True):
-            parameter.copy_(kept)
+        with torch.no_grad():
+            own = [parameter.detach().clone() for parameter in learning]
+            torch._foreach_copy_(learning, averages)
+            on_epoch(network)
+            if number + 1 < recipe.epochs:
+                torch._foreach_copy_(learning, own)
     return network.eval()
 
 
