@@ -111,7 +111,8 @@ class GenerationConfig:
     that the server knows (`auto`: the first that it lists), `endpoint_key` its key, and `endpoint_seconds` how long it
     may be silent before and between tokens.
     `max_new_tokens`, `context_tokens` and `passages` at 0 take what `rag_core.policy` has for the model. `reader` lets
-    small models answer with the words that `rag_core.answers.reader` finds. `cuda_engine` serves many chats at once on
+    small models answer with the words that `rag_core.answers.reader` finds, and `close_reader` a larger reading model read
+    the likeliest passages again. `cuda_engine` serves many chats at once on
     an NVIDIA card with the engine of `rag_core.engines.cuda`, where the model is of its kind.
     """
 
@@ -212,7 +213,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "RAG_ENDPOINT_KEY": ("generation.endpoint_key", "key of that server; never logged or shown"),
     "RAG_ENDPOINT_SECONDS": ("generation.endpoint_seconds", "longest silence of that server, in seconds"),
     "RAG_READER": ("generation.reader", "small models answer with words that a reading model finds: true or false"),
-    "RAG_CLOSE_READER": ("generation.close_reader", "a larger reading model reads the likeliest passages again"),
+    "RAG_CLOSE_READER": (
+        "generation.close_reader",
+        "a larger reading model reads the likeliest passages again: true or false",
+    ),
     "RAG_CUDA_ENGINE": (
         "generation.cuda_engine",
         "an engine of our own for many chats at once on an NVIDIA card, where model and card allow: true or false",

@@ -61,7 +61,7 @@ class RagPipeline:
         self.reranker = reranker or create_reranker(self.config)
         self._nearness = WordNearness(self.embedder)
         cache = self.config.cache_directory
-        self._reader = SpanReader(partial(encoder_model, "cpu", cache)) if self.config.generation.reader else None
+        self._reader = SpanReader(partial(encoder_model, cache)) if self.config.generation.reader else None
         self._answering: Reader | None = self._reader
         if self._reader is not None and self.config.generation.close_reader:
             self._answering = CascadeReader(self._reader, partial(generator_model, cache))
@@ -202,7 +202,7 @@ class RagPipeline:
             # Before the reader, which is made from the small generator's converted weights: it tells how that goes.
             self.generator.load(note)
             if self._answering is not None and policy_for(self.generator.name, self.config.generation).extracts:
-                note(Progress("loading", detail="reader; the first time its kernels are compiled"))
+                note(Progress("loading", detail="reader"))
                 self._answering.load()
         finally:
             self._load_status = None

@@ -19,7 +19,7 @@ import torch
 from rag_core import ModelLoadError, RagConfig, RagPipeline
 from rag_core.answers import readingmodels
 from rag_core.answers.abstaining import _doubt
-from rag_core.answers.cascade import CascadeReader
+from rag_core.answers.cascade import CascadeReader, _weighed
 from rag_core.answers.doubts import Doubts
 from rag_core.answers.questions import analyse
 from rag_core.answers.reader import ReadSpan, SpanReader
@@ -249,14 +249,14 @@ class Quick(SpanReader):
     """Gives each text the margin that it begins with."""
 
     def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
-        return [[ReadSpan(0, 1, float(text.split()[0]), float(text.split()[0]))] for text in texts]
+        return [[ReadSpan(0, 1, float(text.split()[0]))] for text in texts]
 
     def load(self) -> None:
         pass
 
 
 class Letters:
-    """An encoder whose states mark the third token behind the first one's end as the answer."""
+    """An encoder whose states mark the passage's first token as the answer."""
 
     def __init__(self) -> None:
         self.read: list[list[int]] = []
@@ -279,8 +279,9 @@ def test_the_likeliest_texts_are_read_again() -> None:
     reader = CascadeReader(Quick(), lambda: close_model(encoder))
     found = reader.candidates("Who?", ["1 a", "-9 b", "3 c", "2 d"], 1)
     assert [len(spans) for spans in found] == [0, 0, 1, 1]
-    assert reader.close
-    assert (found[2][0].margin, found[2][0].other) == (10.0, 3.0)
+    assert reader.closely
+    # The span is another one than the quick reader's, which each reader holds for as likely as its least likely.
+    assert (found[2][0].margin, found[2][0].other) == pytest.approx(((10.0 + 0.5 * 3.0) / 1.5, 3.0))
     assert len(encoder.read) == 2
 
 
@@ -297,7 +298,7 @@ def test_without_the_better_reader_the_quick_one_is_heard() -> None:
     asked: list[int] = []
     reader = CascadeReader(Quick(), lambda: asked.append(1))
     assert [spans[0].margin for spans in reader.candidates("Who?", ["6 a", "-9 b", "1 c"], 1)] == [6.0, -9.0, 1.0]
-    assert not reader.close
+    assert not reader.closely
     reader.candidates("Who?", ["6 a"], 1)
     assert asked == [1]
 
@@ -315,13 +316,49 @@ def test_a_better_reader_that_does_not_load_is_told_of_once(caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(
-    ("margin", "other", "close", "held"),
-    [(8.0, 7.0, True, False), (8.0, 5.0, True, True), (5.0, 8.0, True, True), (8.0, 8.0, False, True)],
+    ("margin", "other", "held"), [(8.0, 7.0, False), (8.0, 5.0, True), (5.0, 8.0, True), (8.0, None, True)]
 )
-def test_no_rule_contradicts_two_readers_that_are_sure(margin: float, other: float, close: bool, held: bool) -> None:
+@pytest.mark.parametrize("doubts", [Doubts(kind=5.0), Doubts(qualified="Deputy chair"), Doubts(role="the chair")])
+def test_no_doubt_counts_against_two_readers_that_are_sure(
+    margin: float, other: float | None, held: bool, doubts: Doubts
+) -> None:
     asked = analyse("How many gilts were sold?")
-    reading: Any = SimpleNamespace(margin=margin, other=other, close=close, doubts=Doubts(kind=5.0))
+    reading: Any = SimpleNamespace(margin=margin, other=other, doubts=doubts)
     assert bool(_doubt(asked, reading)) == held
+
+
+def test_a_quick_reader_that_fails_is_told_of_each_time() -> None:
+    class Absent(Quick):
+        def load(self) -> None:
+            raise ModelLoadError("MiniLM is not installed")
+
+    made: list[int] = []
+    reader = CascadeReader(Absent(), lambda: made.append(1))
+    for _ in range(2):
+        with pytest.raises(ModelLoadError, match="MiniLM"):
+            reader.load()
+    assert not made
+
+
+def test_without_memory_to_read_again_the_quick_reader_is_heard() -> None:
+    class Full(Letters):
+        def states(self, pairs: Sequence[tuple[Sequence[int], int]], /) -> list[np.ndarray]:
+            raise MemoryError
+
+    reader = CascadeReader(Quick(), lambda: close_model(Full()))
+    [[span]] = reader.candidates("Who?", ["6 a"], 1)
+    assert (span.margin, span.other) == (6.0, None)
+
+
+def test_what_both_readers_mark_is_weighed_by_both() -> None:
+    close = [ReadSpan(0, 10, 4.0), ReadSpan(20, 30, 3.0)]
+    quick = [ReadSpan(21, 30, 9.0), ReadSpan(1, 10, -3.0), ReadSpan(40, 50, -5.0)]
+    found = _weighed(close, quick)
+    assert [(span.start, span.margin) for span in found] == [
+        (20, pytest.approx((3.0 + 4.5) / 1.5)), (0, pytest.approx((4.0 - 1.5) / 1.5)), (40, pytest.approx((3.0 - 2.5) / 1.5)),
+    ]  # fmt: skip
+    assert {span.other for span in found} == {9.0}
+    assert _weighed([], quick) == []
 
 
 def test_what_is_counted_is_told_apart() -> None:
@@ -337,7 +374,7 @@ def test_what_is_counted_is_told_apart() -> None:
         [[span, *_]] = reader.candidates(question, [text], 2)
         assert text[span.start : span.end].startswith(answer)
         assert span.margin > 0
-        assert span.other != span.margin
+        assert span.other is not None
 
 
 def test_where_the_generator_is_not_installed_there_is_no_close_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,13 +382,19 @@ def test_where_the_generator_is_not_installed_there_is_no_close_reader(monkeypat
     assert generator_model(CACHE) is None
 
 
+@bytes_only
 def test_a_damaged_change_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "close_reader.safetensors"
     other.write_bytes(b"no tensors")
     monkeypatch.setattr(readingmodels, "GENERATOR_FILE", other)
-    if multiplies_bytes():
-        with pytest.raises(ModelLoadError, match="RAG_CLOSE_READER=false"):
-            generator_model(tmp_path / "cache")
+    with pytest.raises(ModelLoadError, match="RAG_CLOSE_READER=false"):
+        generator_model(CACHE)
+
+
+def test_without_products_of_bytes_nothing_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readingmodels, "multiplies_bytes", lambda: False)
+    monkeypatch.setattr(readingmodels, "converted", lambda *_: pytest.fail("converted in vain"))
+    assert generator_model(CACHE) is None
 
 
 @pytest.mark.parametrize("close", [True, False])
@@ -363,7 +406,7 @@ def test_a_pipeline_answers_with_either(close: bool, tmp_path: Path) -> None:
         rag.add_document(path)
         assert "Olga Brandt" in rag.ask("Who opened the bridge at Ferrin?").text
         answering: Any = rag._answering
-        assert answering.close == (close and multiplies_bytes())
+        assert getattr(answering, "closely", False) == (close and multiplies_bytes())
 
 
 @bytes_only

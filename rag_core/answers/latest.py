@@ -37,11 +37,12 @@ _GOES_ON = re.compile(r",? (?:and|which|but) (?:was|were|is|are|has|have|had|wil
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A span [start, end) of the document of `hit` that may answer, the readers' margins in nats and what speaks against it."""
+    """A span [start, end) of the document of `hit` that may answer, the readers' margins in nats (see
+    `rag_core.answers.reader.ReadSpan`) and what speaks against it."""
 
     hit: Hit
     margin: float
-    other: float
+    other: float | None
     start: int
     end: int
     doubts: Doubts

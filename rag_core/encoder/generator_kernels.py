@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rag_core.encoder.attending import attend, multiply, round_rows
+from rag_core.encoder.attending import attend, multiply, room_to_attend, round_rows
 from rag_core.encoder.dots import ROWS, quantise
 from rag_core.encoder.shapes import GROUP
 from rag_core.engines.counters import take
@@ -99,12 +99,7 @@ def read_pieces(
     part, other = np.zeros((room, GROUP), np.float32), np.zeros((room, GROUP), np.float32)
     narrow, narrow_scales = np.zeros((room, width), np.uint8), np.zeros((room, width // GROUP, 2), np.float32)
     broad, broad_scales = np.zeros((room, wide), np.uint8), np.zeros((room, wide // GROUP, 2), np.float32)
-    tall, blocks = (longest + 7) // 8 * 8, (longest + 31) // 32
-    # Scores and shares with the 16 numbers behind the last that `weigh` may touch.
-    query, scores = np.zeros((tall, size // 2), np.int32), np.zeros((8, blocks * 32 + 16), np.float32)
-    key, value = np.zeros((blocks, size // 2, 32), np.int32), np.zeros((size // 32, blocks * 16, 32), np.int32)
-    shares, totals = np.zeros((8, blocks * 16 + 8), np.int32), np.zeros(8, np.float32)
-    line, blank = np.zeros(size // 2, np.int32), np.zeros(size, np.float32)
+    query, key, value, scores, shares, totals, line, blank = room_to_attend(longest, size)
     while True:
         piece = take(taken, 1)
         if piece >= len(pieces) - 1:

@@ -58,10 +58,11 @@ def lay_out(ids: Sequence[Sequence[int]], vocabulary: int) -> Layout:
     return Layout(order, starts, flat)
 
 
-def run_pieces(starts: Integers, work: Callable[[Piecework], None]) -> None:
+def run_pieces(starts: Integers, work: Callable[[Piecework], None], name: str = "embedding") -> None:
     """Call `work` on every core, at once, with the texts that start there; return when all pieces are done.
 
-    Raises what `work` raises, no memory most likely.
+    `name` is that of the team, so that long work of one kind does not stand in another's way. Raises what `work` raises,
+    no memory most likely.
     """
     pieces = _pieces(starts)
     count = len(pieces) - 1
@@ -82,8 +83,8 @@ def run_pieces(starts: Integers, work: Callable[[Piecework], None]) -> None:
         except BaseException as error:
             failed.append(error)
 
-    team_of(min(thread_count(0), count), "embedding").run(take_part)
-    # What another thread has taken may be under way still; the longest piece takes a few milliseconds.
+    team_of(min(thread_count(0), count), name).run(take_part)
+    # What another thread has taken may be under way still, for milliseconds or, of a large model, tenths of a second.
     while counters[1] < count and not failed:
         time.sleep(_POLL_SECONDS)
     if failed:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rag_core.encoder.shapes import GROUP, TILE
 
-__all__ = ["Rounded", "rounded", "stacked"]
+__all__ = ["Rounded", "rounded", "scales_of", "stacked"]
 
 # Weights int8 [output / 32, input / 4, 32, 4] and their factors float32 (see `rag_core.encoder.dots.tile`).
 Rounded = tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]
@@ -22,13 +22,19 @@ def rounded(matrix: npt.NDArray[np.float32]) -> Rounded:
     if outputs % TILE or inputs % GROUP:
         raise ValueError(f"A matrix of {outputs} x {inputs} does not divide into groups")
     groups = matrix.reshape(outputs, inputs // GROUP, GROUP)
-    scale = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
+    scale = scales_of(groups)
     numbers = np.rint(groups / scale[..., None]).astype(np.int8)
     tiles = outputs // TILE
     data = numbers.reshape(tiles, TILE, inputs // 4, 4).transpose(0, 2, 1, 3)
     factors = np.stack([scale, scale * numbers.sum(axis=-1, dtype=np.int32)]).astype(np.float32)
     factors = factors.reshape(2, tiles, TILE, inputs // GROUP).transpose(1, 3, 0, 2)
     return np.ascontiguousarray(data), np.ascontiguousarray(factors)
+
+
+def scales_of(groups: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return what a step from one byte to the next is worth in each of `groups` (..., numbers), so that 127 is the largest."""
+    found: npt.NDArray[np.float32] = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
+    return found
 
 
 def stacked(layers: list[Rounded]) -> Rounded:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rag_core.engines.jit import load_kernels
 from rag_core.engines.team import team_of
 
-__all__ = ["MOST_LOGITS", "MOST_ROWS", "LlamaModel", "LlamaSettings", "read_settings"]
+__all__ = ["MOST_LOGITS", "MOST_ROWS", "LlamaModel", "LlamaSettings", "read_settings", "turns"]
 
 # Tokens of one pass: long enough for full speed, short enough (0.3 s) to stop soon. Of a pass with logits: fewer, since
 # only a draft needs more than one.
@@ -157,7 +157,7 @@ class LlamaModel:
         keys[:, :, : have // 32] = self._keys
         values[:, :, :, :have] = self._values
         self._keys, self._values = keys, values
-        self._turns = _turns(room, s.head_size, s.rope_theta)
+        self._turns = turns(room, s.head_size, s.rope_theta)
         self._own = [self._thread_buffers(room) for _ in range(self._team.size)]
 
     def _thread_buffers(self, room: int) -> tuple[Array, ...]:
@@ -200,7 +200,7 @@ def _rows_of(rows: int, *widths: int) -> list[Array]:
     return [np.zeros((rows, width), dtype=np.float32) for width in widths]
 
 
-def _turns(positions: int, size: int, theta: float) -> Array:
+def turns(positions: int, size: int, theta: float) -> Array:
     """Return cosine and sine of every position and pair, float32 (positions, size / 2, 2).
 
     Computed in the precision and order of `transformers`, which differ from the true angle far into a text.

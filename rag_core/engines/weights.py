@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rag_core.engines.llama import LlamaSettings
 
-__all__ = ["PACKED_FILE", "LlamaWeights", "read_weights", "write_packed"]
+__all__ = ["PACKED_FILE", "FolderTensors", "LlamaWeights", "read_weights", "write_packed"]
 
 # Beside the converted model: the GGUF's own four and eight bits, in tiles.
 PACKED_FILE = "packed.tiles"
@@ -56,7 +56,7 @@ def read_weights(folder: Path, settings: LlamaSettings) -> LlamaWeights:
     if (folder / PACKED_FILE).is_file():
         stored = _Packed(folder / PACKED_FILE)
         return _assemble(settings, stored.matrix, stored.vector)
-    tensors = _Tensors(folder)
+    tensors = FolderTensors(folder)
     return _assemble(settings, lambda name, shape: tensors.matrix(name, shape, settings.head_size), tensors.vector)
 
 
@@ -152,7 +152,7 @@ class _Packed:
         return self._arrays[name]
 
 
-class _Tensors:
+class FolderTensors:
     """The tensors of all safetensors files of a folder, read one at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -165,6 +165,7 @@ class _Tensors:
             self._where.update(dict.fromkeys(file.keys(), file))
 
     def matrix(self, name: str, shape: tuple[int, int], head_size: int) -> PackedMatrix:
+        """Return a matrix packed, what rotates together side by side. Raises ModelLoadError, see `read_weights`."""
         tensor = self._get(name, shape)
         if ".q_proj." in name or ".k_proj." in name:
             rows, columns = shape
@@ -172,13 +173,23 @@ class _Tensors:
         return pack_tensor(tensor)
 
     def vector(self, name: str, size: int) -> Array:
+        """Return a vector as float32. Raises ModelLoadError, see `read_weights`."""
         found: Array = self._get(name, (size,)).float().numpy()
         return found
 
-    def _get(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    def plain(self, name: str) -> Array:
+        """Return a tensor as it lies there, as float32. Raises ModelLoadError where it is absent."""
+        found: Array = self._found(name).float().numpy()
+        return found
+
+    def _found(self, name: str) -> torch.Tensor:
         if name not in self._where:
             raise _lacking(self._folder, name)
         tensor: torch.Tensor = self._where[name].get_tensor(name)
+        return tensor
+
+    def _get(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        tensor = self._found(name)
         _check(self._folder, name, tuple(tensor.shape), shape)
         return tensor
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from rag_core.encoder.bidirectional import LAST_NORM, MATRICES, NORMS, matrix_digest
 from rag_core.engines.llama import LlamaSettings, read_settings
 from train.errors import BaseModelError
-from train.reader.packing import packed
+from train.reader.packing import packed, save_whole
 
 __all__ = ["AdaptedGenerator", "States", "build_generator", "generator_folder", "save_generator"]
 
@@ -138,7 +138,7 @@ def build_generator(folder: Path, device: torch.device, rank: int) -> torch.nn.M
 
 def save_generator(network: Any, folder: Path, path: Path) -> None:
     """Write what was learnt for `rag_core.encoder.bidirectional`: adapters in 4 bits a number, norms, and the head."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     encoder: AdaptedGenerator = network["encoder"]
     stored: dict[str, torch.Tensor] = {}
@@ -157,5 +157,4 @@ def save_generator(network: Any, folder: Path, path: Path) -> None:
     stored["head.weight"] = network["head"].weight.detach().float().cpu()
     stored["head.bias"] = network["head"].bias.detach().float().cpu()
     base = load_file(folder / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(stored, str(path), metadata={"format": "pt", "base": matrix_digest(base.float().numpy())})
+    save_whole(stored, path, matrix_digest(base.float().numpy()))

@@ -10,7 +10,7 @@ from rag_core.encoder.changes import BLOCK, base_digest
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["packed", "save_reader"]
+__all__ = ["packed", "save_reader", "save_whole"]
 
 # Largest number of a block over its scale; small ones clip the outliers, large ones round coarsely.
 _RANGES = (6.0, 6.5, 7.0, 7.5, 8.0)
@@ -41,8 +41,6 @@ def save_reader(trained: dict[str, torch.Tensor], base: dict[str, torch.Tensor],
 
     Names are those of the base; tensors that did not change are left out.
     """
-    from safetensors.torch import save_file
-
     stored = {}
     for name, tensor in trained.items():
         if name.startswith("head."):
@@ -55,4 +53,14 @@ def save_reader(trained: dict[str, torch.Tensor], base: dict[str, torch.Tensor],
             stored[f"{name}.numbers"], stored[f"{name}.scales"] = packed(change)
         else:
             stored[name] = change.half().contiguous()
-    save_file(stored, str(path), metadata={"format": "pt", "base": base_digest(base)})
+    save_whole(stored, path, base_digest(base))
+
+
+def save_whole(stored: dict[str, torch.Tensor], path: Path, base: str) -> None:
+    """Write a change with the digest of its `base`; a run that is cut short meanwhile leaves the file that was there."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{path.name}")
+    save_file(stored, str(work), metadata={"format": "pt", "base": base})
+    work.replace(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_core.answers.readingmodels import pair_tokenizer, plain_tokenizer
+from train.errors import DataError
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
 from train.reader.generator import build_generator, generator_folder, save_generator
@@ -36,7 +37,7 @@ it is SmolLM2 that learns, its layers seeing both ways, and FILE is what close_r
 _EXAMPLES = """
 python -m train.reader.train runs/reader.safetensors
 python -m train.reader.train runs/reader.safetensors --all --epochs 8 --rate 5e-4
-python -m train.reader.train runs/close_reader.safetensors --generator --all --rate 1e-3 --rows 96
+python -m train.reader.train runs/close.safetensors --generator --all --epochs 6 --rate 1e-3 --rows 96 --reports 1500
 """
 
 
@@ -71,9 +72,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--reports", type=int, default=Recipe.reports, help="rows over invented reports an epoch")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--all", action="store_true", help="train on the held-out paragraphs too")
+    parser.add_argument(
+        "--average", type=float, default=Recipe.average, help="share of the running average a step keeps"
+    )
     parser.add_argument("--generator", action="store_true", help="train the generator, not the sentence encoder")
     options = parser.parse_args(arguments)
-    recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed)
+    recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed, average=options.average)
     if options.generator:
         recipe = replace(recipe, gaps=False, rank=_RANK, tokens=_GENERATOR_TOKENS)
     paragraphs = load_paragraphs()
@@ -108,6 +112,8 @@ def train_reader(
     averages = [parameter.detach().clone() for parameter in learning]
     step, started = 0, time.monotonic()
     for number, batches in enumerate(epochs):
+        if not batches:
+            raise DataError("The paragraphs give no rows to train on; name some with questions")
         # How long the later ones are is not known yet: about as long, or somewhat shorter for want of gaps.
         total = step + len(batches) * (recipe.epochs - number)
         summed = torch.zeros((), device=device)
