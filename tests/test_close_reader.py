@@ -281,7 +281,8 @@ def test_the_likeliest_texts_are_read_again() -> None:
     assert [len(spans) for spans in found] == [0, 0, 1, 1]
     assert reader.closely
     # The span is another one than the quick reader's, which each reader holds for as likely as its least likely.
-    assert (found[2][0].margin, found[2][0].other) == pytest.approx(((10.0 + 0.5 * 3.0) / 1.5, 3.0))
+    assert found[2][0].margin == pytest.approx((10.0 + 0.5 * 3.0) / 1.5)
+    assert found[2][0].both == (10.0, 3.0)
     assert len(encoder.read) == 2
 
 
@@ -323,7 +324,8 @@ def test_no_doubt_counts_against_two_readers_that_are_sure(
     margin: float, other: float | None, held: bool, doubts: Doubts
 ) -> None:
     asked = analyse("How many gilts were sold?")
-    reading: Any = SimpleNamespace(margin=margin, other=other, doubts=doubts)
+    both = None if other is None else (margin, other)
+    reading: Any = SimpleNamespace(margin=margin, both=both, doubts=doubts)
     assert bool(_doubt(asked, reading)) == held
 
 
@@ -347,7 +349,7 @@ def test_without_memory_to_read_again_the_quick_reader_is_heard() -> None:
 
     reader = CascadeReader(Quick(), lambda: close_model(Full()))
     [[span]] = reader.candidates("Who?", ["6 a"], 1)
-    assert (span.margin, span.other) == (6.0, None)
+    assert (span.margin, span.both) == (6.0, None)
 
 
 def test_what_both_readers_mark_is_weighed_by_both() -> None:
@@ -357,7 +359,7 @@ def test_what_both_readers_mark_is_weighed_by_both() -> None:
     assert [(span.start, span.margin) for span in found] == [
         (20, pytest.approx((3.0 + 4.5) / 1.5)), (0, pytest.approx((4.0 - 1.5) / 1.5)), (40, pytest.approx((3.0 - 2.5) / 1.5)),
     ]  # fmt: skip
-    assert {span.other for span in found} == {9.0}
+    assert {span.both for span in found} == {(4.0, 9.0)}
     assert _weighed([], quick) == []
 
 
@@ -374,7 +376,7 @@ def test_what_is_counted_is_told_apart() -> None:
         [[span, *_]] = reader.candidates(question, [text], 2)
         assert text[span.start : span.end].startswith(answer)
         assert span.margin > 0
-        assert span.other is not None
+        assert span.both is not None
 
 
 def test_where_the_generator_is_not_installed_there_is_no_close_reader(monkeypatch: pytest.MonkeyPatch) -> None:

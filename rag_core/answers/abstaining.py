@@ -33,7 +33,7 @@ _QUICK = {
     "least_near": 1.18,
     "best_cosine": 1.55,
     "margin": 0.185,
-    "other": 0.0,
+    "quick": 0.0,
     "replaced": -0.37,
     "modifier": -1.03,
     "another_name": -1.11,
@@ -45,7 +45,7 @@ _CLOSE = {
     "least_near": 0.82,
     "best_cosine": 0.56,
     "margin": 0.132,
-    "other": 0.129,
+    "quick": 0.129,
     "replaced": -0.78,
     "modifier": -1.38,
     "another_name": -0.16,
@@ -104,7 +104,7 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
     if doubt:
         return Decision(0.0, doubt)
     found = measures(asked, reading)
-    weights = _QUICK if reading.other is None else _CLOSE
+    weights = _QUICK if reading.both is None else _CLOSE
     total = weights["bias"] + sum(weights[name] * value for name, value in zip(MEASURES, found, strict=True))
     probability = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
     return Decision(probability, "" if probability >= _THRESHOLD else _missing(asked, reading))
@@ -112,7 +112,7 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
 
 def _doubt(asked: Asked, reading: Reading) -> str:
     """Return what a rule has against the words that were read, in one line; nothing where both readers are sure of them."""
-    if reading.other is not None and min(reading.margin, reading.other) >= _BOTH_SURE:
+    if reading.both is not None and min(reading.both) >= _BOTH_SURE:
         return ""
     doubts = reading.doubts
     if doubts.qualified:
@@ -125,13 +125,14 @@ def _doubt(asked: Asked, reading: Reading) -> str:
 def measures(asked: Asked, reading: Reading) -> tuple[float, ...]:
     """Return the measures that decide, in the order of MEASURES."""
     evidence, start, end = reading.evidence, reading.start, reading.end
+    better, quick = reading.both or (reading.margin, reading.margin)
     helping = helping_terms(asked)
     asking = [row for row, term in enumerate(asked.terms) if term not in helping]
     return (
         min((float(evidence.near[row]) for row in asking), default=1.0),
         max(item.cosine for item in reading.sentences),
-        _bounded(reading.margin - reading.doubts.total),
-        _bounded((reading.margin if reading.other is None else reading.other) - reading.doubts.total),
+        _bounded(better - reading.doubts.total),
+        _bounded(quick - reading.doubts.total),
         float(class_replaced(asked, evidence)),
         float(modifier_replaced(asked, evidence, start, end)),
         float(name_replaced(asked, evidence, start, end)),

@@ -59,8 +59,8 @@ class CascadeReader:
     def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
         """Return for each text at most `count` spans that do not overlap, best first; none for what was not read again.
 
-        The margins are of both readers together, and `other` is the quick one's for the text. Where there is no memory to
-        read again, the spans are the quick one's. Raises ModelError.
+        The margins are of both readers together. Where there is no memory to read again, the spans are the quick one's.
+        Raises ModelError.
         """
         self.load()
         quick = self._quick.candidates(question, texts, count)
@@ -91,7 +91,7 @@ def _weighed(close: Sequence[ReadSpan], quick: Sequence[ReadSpan]) -> list[ReadS
             span.start,
             span.end,
             (_margin_of(span, close) + _QUICK_SHARE * _margin_of(span, quick)) / whole,
-            quick[0].margin,
+            (close[0].margin, quick[0].margin),
         )
         for span in (*close, *quick)
     ]

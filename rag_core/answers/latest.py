@@ -42,7 +42,7 @@ class Candidate:
 
     hit: Hit
     margin: float
-    other: float | None
+    both: tuple[float, float] | None
     start: int
     end: int
     doubts: Doubts

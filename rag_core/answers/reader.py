@@ -43,14 +43,14 @@ class ReadSpan:
     """The characters [start, end) of a text that answer best.
 
     `margin` is by how many nats the span beats "not in this text" (sum of both scores less the first token's): above 0
-    the text is more likely to hold the answer than not, and it orders the texts of one question. `other` is what a second
-    reader's best span in the text beats it by, None where there was no second one.
+    the text is more likely to hold the answer than not, and it orders the texts of one question. `both` are the margins of
+    the best spans that a better reader and the quick one found in the text, None where only one reader read it.
     """
 
     start: int
     end: int
     margin: float
-    other: float | None = None
+    both: tuple[float, float] | None = None
 
 
 _NOTHING = ReadSpan(0, 0, -float("inf"))

@@ -36,7 +36,7 @@ _SIGNED = 8.0
 
 @dataclass(frozen=True)
 class Reading:
-    """The words [start, end) of the document of `evidence` that answer best; `margin` and `other` in nats, see `ReadSpan`.
+    """The words [start, end) of the document of `evidence` that answer best; `margin` and `both` in nats, see `ReadSpan`.
 
     `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
     `asked` is the question as it was read, perhaps put in other words: what `evidence` measures is by its terms.
@@ -46,7 +46,7 @@ class Reading:
     start: int
     end: int
     margin: float
-    other: float | None
+    both: tuple[float, float] | None
     sentences: tuple[Evidence, ...]
     asked: Asked
     doubts: Doubts = field(default_factory=Doubts)
@@ -75,7 +75,7 @@ def read(
         Candidate(
             hit,
             span.margin,
-            span.other,
+            span.both,
             hit.start + span.start,
             end,
             doubts_about(asked, hit, hit.start + span.start, end),
@@ -94,7 +94,7 @@ def read(
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
     if holding is None:
         return None
-    return Reading(holding, start, end, best.margin, best.other, tuple(sentences), asked, doubts)
+    return Reading(holding, start, end, best.margin, best.both, tuple(sentences), asked, doubts)
 
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:
