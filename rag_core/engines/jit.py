@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept, so that only the first start on a machine compiles them (10 s)."""
+"""Where compiled kernels are kept, so that only the first start on a machine compiles them (some 20 s)."""
 
 from __future__ import annotations
 
