@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from rag_core.answers.reader import ReadSpan, SpanReader
+from rag_core.answers.reader import ReadSpan, SpanReader, apart
 from rag_core.answers.readingmodels import ReadingModel
 from rag_core.collecting import first_load
 from rag_core.errors import ModelLoadError
@@ -84,7 +84,6 @@ def _weighed(close: Sequence[ReadSpan], quick: Sequence[ReadSpan]) -> list[ReadS
     """Return what either reader marked in a text, with the margin of both, best first, without what overlaps."""
     if not close:
         return []
-    kept: list[ReadSpan] = []
     whole = 1.0 + _QUICK_SHARE
     both = [
         ReadSpan(
@@ -95,10 +94,7 @@ def _weighed(close: Sequence[ReadSpan], quick: Sequence[ReadSpan]) -> list[ReadS
         )
         for span in (*close, *quick)
     ]
-    for span in sorted(both, key=lambda item: -item.margin):
-        if not any(span.start < other.end and other.start < span.end for other in kept):
-            kept.append(span)
-    return kept
+    return apart(both)
 
 
 def _margin_of(span: ReadSpan, spans: Sequence[ReadSpan]) -> float:

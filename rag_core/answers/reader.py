@@ -24,7 +24,7 @@ from rag_core.config import RagConfig
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-__all__ = ["ReadSpan", "Reader", "SpanReader"]
+__all__ = ["ReadSpan", "Reader", "SpanReader", "apart"]
 
 # Tokens that two windows of a text share, and the most of a question.
 _OVERLAP, _MOST_QUESTION = 96, 96
@@ -107,7 +107,7 @@ class SpanReader:
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
                 if stop > start:
                     found[number].append(ReadSpan(start, stop, margin))
-        return [_apart(spans)[:count] for spans in found]
+        return [apart(spans)[:count] for spans in found]
 
     def _loaded(self) -> ReadingModel:
         with self._lock:
@@ -124,8 +124,8 @@ def _windows(read: Encoding, room: int) -> list[tuple[list[int], list[tuple[int,
     return [(ids[start : start + room], offsets[start : start + room]) for start in starts] if ids else []
 
 
-def _apart(spans: list[ReadSpan]) -> list[ReadSpan]:
-    """Return the spans best first, without those that overlap a better one: windows overlap, and so do their words."""
+def apart(spans: list[ReadSpan]) -> list[ReadSpan]:
+    """Return the spans best first, without those that overlap a better one: windows overlap, and readers agree."""
     kept: list[ReadSpan] = []
     for span in sorted(spans, key=lambda item: -item.margin):
         if not any(span.start < other.end and other.start < span.end for other in kept):
