@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from train_models import take_steps
 
 from rag_core import ModelLoadError, RagConfig, RagPipeline
 from rag_core.answers import readingmodels
@@ -203,14 +204,8 @@ def test_a_tiny_one_learns_spans_and_reads_them_once_saved(tiny: Path, tmp_path:
     batch = batch_of(encode_pairs(examples, tokenizer, random.Random(0), 512), CPU)
     torch.manual_seed(0)
     network = build_generator(tiny, CPU, 64)
-    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=5e-3)
     before = float(span_loss(span_scores(network, batch), batch).detach())
-    for _ in range(300):
-        loss = span_loss(span_scores(network, batch), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert float(loss.detach()) < 0.2 < before
+    assert take_steps(network, batch, 5e-3, 300) < 0.2 < before
     save_generator(network.eval(), tiny, tmp_path / "change.safetensors")
     found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
     assert found is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from train_models import take_steps
 
 from rag_core.answers.reader import SpanReader
 from rag_core.encoder.changes import base_digest, unpacked
@@ -219,13 +220,8 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
     batch = batch_of(pairs, torch.device("cpu"))
     torch.manual_seed(0)
     network = build_network(folder, torch.device("cpu"))
-    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=3e-3)
     before = float(span_loss(span_scores(network, batch), batch).detach())
-    for _ in range(60):
-        loss = span_loss(span_scores(network, batch), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    take_steps(network, batch, 3e-3, 60)
     scores = span_scores(network.eval(), batch)
     assert float(span_loss(scores, batch).detach()) < 0.2 < before
     starts = scores[..., 0].argmax(dim=1).tolist()

@@ -8,9 +8,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from train.base import base_folder
+from train.reader.network import span_loss, span_scores
+from train.reader.pairs import Batch
 from train.settings import BaseSettings
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def take_steps(network: Any, batch: Batch, rate: float, count: int) -> float:
+    """Train a reader `count` steps on one batch with AdamW at `rate`; return the loss before the last of them."""
+    import torch
+
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=rate)
+    for _ in range(count):
+        loss = span_loss(span_scores(network, batch), batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float(loss.detach())
 
 
 def embedded_folder() -> Path:

@@ -12,10 +12,11 @@ from numba import njit
 
 from rag_core.encoder.dots import ROWS, quantise, tile
 from rag_core.encoder.pairs import narrow, pairs_8, weave
+from rag_core.encoder.shapes import GROUP
 from rag_core.encoder.shares import weigh
 from rag_core.engines.products import F32, ONE, OPTIONS
 
-__all__ = ["attend", "multiply", "room_to_attend", "round_rows"]
+__all__ = ["attend", "multiply", "room_for_bytes", "room_to_attend", "round_rows"]
 
 _LOG2_E = F32(1.4426950408889634)
 
@@ -101,6 +102,12 @@ def attend(
             for near in range(8):
                 for k in range(at, at + size):
                     out[start + row + near, k] *= totals[near]
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def room_for_bytes(rows: int, width: int) -> Any:
+    """Return what `round_rows` writes: bytes (rows, width), and the scales of their groups."""
+    return np.zeros((rows, width), np.uint8), np.zeros((rows, width // GROUP, 2), np.float32)
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]

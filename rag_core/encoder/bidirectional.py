@@ -23,7 +23,7 @@ from rag_core.encoder.bert import too_long
 from rag_core.encoder.changes import unpacked
 from rag_core.encoder.packed import multiplies_bytes
 from rag_core.encoder.pieces import Piecework, lay_out, run_pieces
-from rag_core.encoder.rounding import rounded, scales_of, stacked
+from rag_core.encoder.rounding import in_bytes, rounded, stacked
 from rag_core.encoder.shapes import GROUP, TILE
 from rag_core.engines.jit import READING, load_kernels
 from rag_core.engines.llama import LlamaSettings, read_settings, turns
@@ -157,7 +157,8 @@ def _merged(folder: Path, change: Path, s: LlamaSettings) -> Arrays | None:
             for layer in range(s.layers)
         ]
         parts[f"{name}.weights"], parts[f"{name}.factors"] = stacked(layers)
-    parts["words"], parts["words.scales"] = _in_bytes(base.plain(_EMBEDDING))
+    words, parts["words.scales"] = in_bytes(base.plain(_EMBEDDING).reshape(s.vocabulary, -1, GROUP))
+    parts["words"] = words.reshape(s.vocabulary, s.hidden)
     parts["norms"] = np.stack(
         [np.stack([changes[f"model.layers.{layer}.{norm}"] for norm in NORMS]) for layer in range(s.layers)]
     )
@@ -169,13 +170,6 @@ def _changed(base: FolderTensors, changes: Mapping[str, Floats], name: str) -> F
     # `up` is kept with its outputs last, so that 64 of them share a scale.
     found: Floats = base.plain(f"{name}.weight") + changes[f"{name}.up"].T @ changes[f"{name}.down"]
     return found
-
-
-def _in_bytes(words: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Return the vectors of all tokens in 8 bits, and the scale of each 96 numbers."""
-    groups = words.reshape(len(words), -1, GROUP)
-    scales = scales_of(groups)
-    return np.rint(groups / scales[..., None]).astype(np.int8).reshape(words.shape), scales
 
 
 def _key(folder: Path, change: Path) -> str:

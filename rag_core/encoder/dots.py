@@ -80,6 +80,26 @@ def _group_products(builder: ir.IRBuilder, rows: list[ir.Value], weights: ir.Val
     return totals
 
 
+def _scaled(
+    builder: ir.IRBuilder,
+    sums: list[ir.Value],
+    products: list[ir.Value],
+    places: list[ir.Value],
+    scale: list[ir.Value],
+    sums_of: list[ir.Value],
+) -> list[ir.Value]:
+    """Emit `sums` plus a group's `products`, two vectors a row: by the weights' scales and those at each row's place."""
+    totals = []
+    for number, before in enumerate(sums):
+        row, half = number // 2, number % 2
+        by = splat(builder, load(builder, places[row], 0, _FLOAT), _FLOATS)
+        less = splat(builder, load(builder, places[row], 4, _FLOAT), _FLOATS)
+        value = builder.fmul(builder.sitofp(products[number], _FLOATS), scale[half])
+        total = builder.fadd(before, builder.fmul(value, by, flags=_FUSE), flags=_FUSE)
+        totals.append(builder.fsub(total, builder.fmul(sums_of[half], less, flags=_FUSE), flags=_FUSE))
+    return totals
+
+
 @operation
 def tile(
     typing: Any,
@@ -123,15 +143,8 @@ def tile(
         factor = builder.add(at["factors"], builder.mul(index, _long(256)))
         scale = [load(builder, factor, 64 * half, _FLOATS) for half in (0, 1)]
         sums_of = [load(builder, factor, 128 + 64 * half, _FLOATS) for half in (0, 1)]
-        totals = []
-        for number, phi in enumerate(sums):
-            row, half = number // 2, number % 2
-            place = builder.add(scale_rows[row], builder.mul(index, _long(8)))
-            by = splat(builder, load(builder, place, 0, _FLOAT), _FLOATS)
-            less = splat(builder, load(builder, place, 4, _FLOAT), _FLOATS)
-            value = builder.fmul(builder.sitofp(products[number], _FLOATS), scale[half])
-            total = builder.fadd(phi, builder.fmul(value, by, flags=_FUSE), flags=_FUSE)
-            totals.append(builder.fsub(total, builder.fmul(sums_of[half], less, flags=_FUSE), flags=_FUSE))
+        places = [builder.add(row, builder.mul(index, _long(8))) for row in scale_rows]
+        totals = _scaled(builder, sums, products, places, scale, sums_of)
         end = builder.block
         following = builder.add(index, _long(1))
         index.add_incoming(following, end)

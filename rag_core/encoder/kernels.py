@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rag_core.encoder.attending import attend, multiply, room_to_attend, round_rows
+from rag_core.encoder.attending import attend, multiply, room_for_bytes, room_to_attend, round_rows
 from rag_core.encoder.dots import ROWS, quantise
 from rag_core.encoder.shapes import GROUP
 from rag_core.engines.counters import take
@@ -132,8 +132,8 @@ def encode_pieces(
     room = (rows + ROWS - 1) // ROWS * ROWS + 8
     x, joint = np.zeros((room, width), np.float32), np.zeros((room, 3 * width), np.float32)
     mixed, part = np.zeros((room, width), np.float32), np.zeros((room, GROUP), np.float32)
-    narrow, narrow_scales = np.zeros((room, width), np.uint8), np.zeros((room, width // GROUP, 2), np.float32)
-    broad, broad_scales = np.zeros((room, wide), np.uint8), np.zeros((room, wide // GROUP, 2), np.float32)
+    narrow, narrow_scales = room_for_bytes(room, width)
+    broad, broad_scales = room_for_bytes(room, wide)
     query, key, value, scores, shares, totals, line, blank = room_to_attend(longest, size)
     while True:
         piece = take(taken, 1)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rag_core.encoder.shapes import GROUP, TILE
 
-__all__ = ["Rounded", "rounded", "scales_of", "stacked"]
+__all__ = ["Rounded", "in_bytes", "rounded", "stacked"]
 
 # Weights int8 [output / 32, input / 4, 32, 4] and their factors float32 (see `rag_core.encoder.dots.tile`).
 Rounded = tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]
@@ -22,8 +22,7 @@ def rounded(matrix: npt.NDArray[np.float32]) -> Rounded:
     if outputs % TILE or inputs % GROUP:
         raise ValueError(f"A matrix of {outputs} x {inputs} does not divide into groups")
     groups = matrix.reshape(outputs, inputs // GROUP, GROUP)
-    scale = scales_of(groups)
-    numbers = np.rint(groups / scale[..., None]).astype(np.int8)
+    numbers, scale = in_bytes(groups)
     tiles = outputs // TILE
     data = numbers.reshape(tiles, TILE, inputs // 4, 4).transpose(0, 2, 1, 3)
     factors = np.stack([scale, scale * numbers.sum(axis=-1, dtype=np.int32)]).astype(np.float32)
@@ -31,10 +30,10 @@ def rounded(matrix: npt.NDArray[np.float32]) -> Rounded:
     return np.ascontiguousarray(data), np.ascontiguousarray(factors)
 
 
-def scales_of(groups: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return what a step from one byte to the next is worth in each of `groups` (..., numbers), so that 127 is the largest."""
-    found: npt.NDArray[np.float32] = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
-    return found
+def in_bytes(groups: npt.NDArray[np.float32]) -> Rounded:
+    """Return `groups` (..., numbers) in 8 bits, and the scale of each (...), by which its largest number is 127 steps."""
+    scales = np.maximum(np.abs(groups).max(axis=-1), np.float32(1e-30)) / np.float32(127)
+    return np.rint(groups / scales[..., None]).astype(np.int8), scales
 
 
 def stacked(layers: list[Rounded]) -> Rounded:
