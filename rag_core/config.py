@@ -65,7 +65,8 @@ class EmbeddingConfig:
     """`model` is `auto` (the embedded MiniLM, else the same from the Hub), a Hub id or a folder.
 
     `change` is what is added to its weights: `auto` (to the embedded MiniLM, what it learned here on finance questions;
-    to another model nothing), `none`, or a file that `train.embedder` wrote.
+    to another model nothing), `none`, or a file that `train.embedder` wrote. A GPU takes more than `batch_size` texts at
+    a time where they fill it better.
     """
 
     model: str = "auto"

@@ -29,10 +29,10 @@ from rag_core.encoder import bidirectional
 from rag_core.encoder.bidirectional import MATRICES, bidirectional_encoder
 from rag_core.encoder.changes import unpacked
 from rag_core.encoder.packed import multiplies_bytes
-from train.errors import BaseModelError
+from train.errors import BaseModelError, CheckpointError
 from train.reader.evaluate import main as evaluate
 from train.reader.examples import ReadingExample
-from train.reader.generator import build_generator, generator_folder, save_generator
+from train.reader.generator import build_generator, generator_folder, load_generator, save_generator
 from train.reader.network import span_loss, span_scores
 from train.reader.pairs import batch_of, encode_pairs
 from train.reader.paragraphs import load_paragraphs
@@ -232,6 +232,21 @@ def test_the_recipe_trains_the_generator(tiny: Path, capsys: pytest.CaptureFixtu
     told = capsys.readouterr().err
     first, second = (float(line.split("loss ")[1].split(",")[0]) for line in told.splitlines() if "loss" in line)
     assert second < first
+
+
+def test_training_goes_on_from_what_was_learnt(tiny: Path, tmp_path: Path) -> None:
+    first, path = learnt(tiny), tmp_path / "change.safetensors"
+    save_generator(first, tiny, path)
+    as_kept(first, path)
+    second = build_generator(tiny, CPU, 64)
+    load_generator(second, tiny, path)
+    assert np.abs(states_of(second, [5, 900, 17, 40]) - states_of(first, [5, 900, 17, 40])).max() < 1e-5
+    assert torch.equal(second["head"].weight, first["head"].weight)
+    recipe = Recipe(epochs=1, rate=1e-6, rows=8, reports=4, gaps=False, rank=64, tokens=512)
+    gone_on = train_reader(load_paragraphs()[:3], recipe, tiny, start=path)
+    assert float((gone_on["head"].weight - first["head"].weight).abs().max().detach()) < 1e-3
+    with pytest.raises(CheckpointError, match="same rank"):
+        load_generator(build_generator(tiny, CPU, 128), tiny, path)
 
 
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,15 @@ def test_in_float32_they_are_the_same_number_for_number(
     ids = [reference.tokenizer(text, truncation=True, max_length=256)["input_ids"] for text in clean(TEXTS)]
     expected = own.encode(clean(TEXTS), normalize_embeddings=True)
     np.testing.assert_allclose(encoder.encode(ids, 4), expected, atol=2e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+def test_a_card_gives_the_same_vectors(folder: Path, reference: Any) -> None:
+    found = read_settings(folder)
+    assert found is not None
+    card, exact = BertEncoder(folder, found, "cuda"), BertEncoder(folder, found, "cpu", reduced=False)
+    ids = [reference.tokenizer(text, truncation=True, max_length=256)["input_ids"] for text in clean(TEXTS)] * 40
+    assert cosines(card.encode(ids, 4), exact.encode(ids, 4)).min() > CLOSE
 
 
 def test_only_the_embedded_model_is_changed_unless_a_file_is_named(folder: Path) -> None:

@@ -37,8 +37,8 @@ from train.embedder.pairs import Pair, read_pairs, write_pairs
 from train.embedder.sources import cleaned, finance_share, paragraph_pairs, row_pairs
 from train.embedder.train import Recipe, save_change, train_embedder
 from train.errors import BaseModelError, DataError, SettingsError
+from train.reader.network import base_encoder
 from train.reader.paragraphs import Paragraph, Question, load_paragraphs
-from train.reader.train import base_encoder
 from train.rows import Row
 
 CPU = torch.device("cpu")

@@ -13,19 +13,19 @@ import torch
 from train_models import take_steps
 
 from rag_core.answers.reader import SpanReader
+from rag_core.answers.readingmodels import GENERATOR_FILE, READER_FILE
 from rag_core.encoder.changes import base_digest, unpacked
 from train.encoding import PASSAGE_BREAK, Encoder
-from train.errors import DataError
+from train.errors import BaseModelError, CheckpointError, DataError
 from train.reader.build import NO_ANSWER
 from train.reader.build import main as build
 from train.reader.cloze import cloze_examples
 from train.reader.evaluate import evaluate
 from train.reader.examples import ReadingExample, compose, held_out, occurrences, report_examples
-from train.reader.network import build_network, span_loss, span_scores
+from train.reader.network import base_encoder, build_network, load_network, save_network, span_loss, span_scores
 from train.reader.packing import packed
 from train.reader.pairs import MAX_TOKENS, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, Question, load_paragraphs
-from train.reader.train import base_encoder, save_network
 from train.rows import Row, read_rows
 
 
@@ -242,6 +242,22 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
     wanted = network["encoder"].state_dict()[name] - base[name]
     assert float((changes[name] - wanted).norm() / wanted.norm()) < 0.15
     assert torch.equal(changes["head.weight"], network["head"].weight.detach())
+
+    again = build_network(folder, torch.device("cpu"))
+    load_network(again, folder, tmp_path / "reader.safetensors")
+    assert abs(float((again["encoder"].state_dict()[name] - base[name] - changes[name]).abs().max())) < 1e-6
+    assert float(span_loss(span_scores(again.eval(), batch), batch).detach()) < before / 2
+
+
+def test_a_start_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    network, folder = torch.nn.ModuleDict(), base_encoder()
+    with pytest.raises(CheckpointError, match="no trained reader"):
+        load_network(network, folder, tmp_path / "none.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(READER_FILE.read_bytes()[:5_000])
+    with pytest.raises(CheckpointError, match="no trained reader"):
+        load_network(network, folder, tmp_path / "cut.safetensors")
+    with pytest.raises(BaseModelError, match="another model"):
+        load_network(network, folder, GENERATOR_FILE)
 
 
 def test_scores_are_over_answerable_and_other_questions_apart() -> None:

@@ -32,7 +32,7 @@ _GPU_TOKENS, _CPU_TOKENS = 262_144, 4_096
 def base_folder(folder: Path | None) -> Path:
     """Return `folder`, or that of the embedded sentence encoder where it is None. Raises ModelError or BaseModelError."""
     if folder is None:
-        from train.reader.train import base_encoder
+        from train.reader.network import base_encoder
 
         return base_encoder()
     missing = [name for name in ("config.json", "tokenizer.json", "model.safetensors") if not (folder / name).is_file()]

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from rag_core.encoder.bidirectional import LAST_NORM, MATRICES, NORMS, matrix_digest
 from rag_core.engines.llama import LlamaSettings, read_settings
-from train.errors import BaseModelError
-from train.reader.packing import packed, save_whole
+from train.errors import BaseModelError, CheckpointError
+from train.reader.packing import packed, read_whole, save_whole
 
-__all__ = ["AdaptedGenerator", "States", "build_generator", "generator_folder", "save_generator"]
+__all__ = ["AdaptedGenerator", "States", "build_generator", "generator_folder", "load_generator", "save_generator"]
 
 _Layer = tuple[torch.Tensor, ...]
 
@@ -136,10 +136,39 @@ def build_generator(folder: Path, device: torch.device, rank: int) -> torch.nn.M
     return torch.nn.ModuleDict({"encoder": encoder, "head": head.to(device)})
 
 
-def save_generator(network: Any, folder: Path, path: Path) -> None:
-    """Write what was learnt for `rag_core.encoder.bidirectional`: adapters in 4 bits a number, norms, and the head."""
+def load_generator(network: Any, folder: Path, path: Path) -> None:
+    """Set what is learnt to what `save_generator` wrote in `path`. Raises CheckpointError or BaseModelError."""
+    stored = read_whole(path, _base_digest(folder))
+    encoder: AdaptedGenerator = network["encoder"]
+    matrices, norms = _names(encoder.settings.layers)
+    places = {f"{name}.down": down for name, down in zip(matrices, encoder.down, strict=True)}
+    places |= {f"{name}.up": up.T for name, up in zip(matrices, encoder.up, strict=True)}
+    places |= dict(zip(norms, [*encoder.norms, encoder.last_norm], strict=True))
+    places |= {f"head.{name}": parameter for name, parameter in network["head"].named_parameters()}
+    with torch.no_grad():
+        for name, place in places.items():
+            if name not in stored or stored[name].shape != place.shape:
+                raise CheckpointError(f"{path} holds other adapters ({name}); start from a file of the same rank")
+            place.copy_(stored[name])
+
+
+def _names(layers: int) -> tuple[list[str], list[str]]:
+    """Return the names of the matrices that have adapters, and of the norms."""
+    return (
+        [f"model.layers.{layer}.{name}" for layer in range(layers) for name in MATRICES],
+        [*(f"model.layers.{layer}.{name}" for layer in range(layers) for name in NORMS), LAST_NORM],
+    )
+
+
+def _base_digest(folder: Path) -> str:
     from safetensors.torch import load_file
 
+    base = load_file(folder / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"]
+    return matrix_digest(base.float().numpy())
+
+
+def save_generator(network: Any, folder: Path, path: Path) -> None:
+    """Write what was learnt for `rag_core.encoder.bidirectional`: adapters in 4 bits a number, norms, and the head."""
     encoder: AdaptedGenerator = network["encoder"]
     stored: dict[str, torch.Tensor] = {}
 
@@ -147,14 +176,12 @@ def save_generator(network: Any, folder: Path, path: Path) -> None:
         numbers, scales = packed(tensor.detach().float().cpu().contiguous())
         stored[f"{name}.numbers"], stored[f"{name}.scales"] = numbers, scales
 
-    names = [f"model.layers.{layer}.{name}" for layer in range(encoder.settings.layers) for name in MATRICES]
-    for name, down, up in zip(names, encoder.down, encoder.up, strict=True):
+    matrices, norms = _names(encoder.settings.layers)
+    for name, down, up in zip(matrices, encoder.down, encoder.up, strict=True):
         keep(f"{name}.down", down)
         keep(f"{name}.up", up.T)
-    norms = [f"model.layers.{layer}.{name}" for layer in range(encoder.settings.layers) for name in NORMS]
-    for name, norm in zip([*norms, LAST_NORM], [*encoder.norms, encoder.last_norm], strict=True):
+    for name, norm in zip(norms, [*encoder.norms, encoder.last_norm], strict=True):
         stored[name] = norm.detach().float().cpu().contiguous()
     stored["head.weight"] = network["head"].weight.detach().float().cpu()
     stored["head.bias"] = network["head"].bias.detach().float().cpu()
-    base = load_file(folder / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"]
-    save_whole(stored, path, matrix_digest(base.float().numpy()))
+    save_whole(stored, path, _base_digest(folder))

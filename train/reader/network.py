@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from train.reader.packing import read_whole, save_reader
+
 if TYPE_CHECKING:
     import torch
 
     from train.reader.pairs import Batch
 
-__all__ = ["build_network", "span_loss", "span_scores"]
+__all__ = ["base_encoder", "build_network", "load_network", "save_network", "span_loss", "span_scores"]
+
+
+def base_encoder() -> Path:
+    """Return the folder of the embedded sentence encoder. Raises ModelError."""
+    from rag_core.config import EmbeddingConfig
+    from rag_core.models import fetch, resolve_embedder
+
+    return fetch(resolve_embedder(EmbeddingConfig()))
 
 
 def build_network(folder: Path, device: torch.device) -> Any:
@@ -24,6 +34,34 @@ def build_network(folder: Path, device: torch.device) -> Any:
     torch.nn.init.normal_(head.weight, std=0.02)
     torch.nn.init.zeros_(head.bias)
     return torch.nn.ModuleDict({"encoder": encoder, "head": head}).to(device)
+
+
+def load_network(network: Any, folder: Path, path: Path) -> None:
+    """Add what `save_network` wrote in `path` to the encoder in `folder`. Raises CheckpointError or BaseModelError."""
+    import torch
+
+    from rag_core.encoder.changes import stored_digest
+
+    changes = read_whole(path, stored_digest(folder))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            change = changes.get(name.removeprefix("encoder."))
+            if change is not None:
+                parameter.copy_(change) if name.startswith("head.") else parameter.add_(change.to(parameter.device))
+
+
+def save_network(network: Any, folder: Path, path: Path) -> None:
+    """Write what changed against the encoder in `folder` and the head."""
+    from safetensors.torch import load_file
+
+    base = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    trained = {
+        name.removeprefix("encoder.") if not name.startswith("head.") else name: tensor.cpu()
+        for name, tensor in network.state_dict().items()
+    }
+    kept = {name: tensor for name, tensor in trained.items() if name.startswith("head.") or name in base}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_reader(kept, base, path)
 
 
 def span_scores(network: Any, batch: Batch) -> torch.Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_core.encoder.changes import BLOCK, base_digest
+from rag_core.encoder.changes import BLOCK, base_digest, unpacked
+from train.errors import BaseModelError, CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["packed", "save_reader", "save_whole"]
+__all__ = ["packed", "read_whole", "save_reader", "save_whole"]
 
 # Largest number of a block over its scale; small ones clip the outliers, large ones round coarsely.
 _RANGES = (6.0, 6.5, 7.0, 7.5, 8.0)
@@ -64,3 +65,21 @@ def save_whole(stored: dict[str, torch.Tensor], path: Path, base: str) -> None:
     work = path.with_name(f".{path.name}")
     save_file(stored, str(work), metadata={"format": "pt", "base": base})
     work.replace(path)
+
+
+def read_whole(path: Path, base: str) -> dict[str, torch.Tensor]:
+    """Return the tensors that `save_whole` wrote, float32. Raises CheckpointError, and BaseModelError for another base."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            found = (file.metadata() or {}).get("base", "")
+        stored = unpacked(load_file(str(path)))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} is no trained reader ({error}); name a file that train.reader.train wrote"
+        ) from error
+    if found != base:
+        raise BaseModelError(f"{path} was trained from another model; start from a file that was trained from this one")
+    return stored

@@ -18,9 +18,8 @@ from rag_core.answers.readingmodels import pair_tokenizer, plain_tokenizer
 from train.errors import DataError
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
-from train.reader.generator import build_generator, generator_folder, save_generator
-from train.reader.network import build_network, span_loss, span_scores
-from train.reader.packing import save_reader
+from train.reader.generator import build_generator, generator_folder, load_generator, save_generator
+from train.reader.network import base_encoder, build_network, load_network, save_network, span_loss, span_scores
 from train.reader.pairs import MAX_TOKENS, Pair, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, load_paragraphs
 from train.terminal import command_parser, note, run, write
@@ -37,7 +36,8 @@ it is SmolLM2 that learns, its layers seeing both ways, and FILE is what close_r
 _EXAMPLES = """
 python -m train.reader.train runs/reader.safetensors
 python -m train.reader.train runs/reader.safetensors --all --epochs 8 --rate 5e-4
-python -m train.reader.train runs/close.safetensors --generator --all --epochs 6 --rate 1e-3 --rows 96 --reports 1500
+python -m train.reader.train runs/close.safetensors --generator --all --epochs 8 --rate 1e-3 --rows 96
+python -m train.reader.train runs/more.safetensors --generator --all --epochs 4 --rate 4e-4 --start runs/close.safetensors
 """
 
 
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         "--average", type=float, default=Recipe.average, help="share of the running average a step keeps"
     )
     parser.add_argument("--generator", action="store_true", help="train the generator, not the sentence encoder")
+    parser.add_argument("--start", type=Path, help="go on from what this file of an earlier run learnt")
     options = parser.parse_args(arguments)
     recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed, average=options.average)
     if options.generator:
@@ -83,11 +84,12 @@ def main(arguments: Sequence[str]) -> int:
     paragraphs = load_paragraphs()
     trained, held = held_out(paragraphs)
     folder = generator_folder() if options.generator else base_encoder()
-    save = save_generator if options.generator else save_network
+
     # After each epoch, so that a run that is cut short leaves what it has learnt.
-    train_reader(
-        paragraphs if options.all else trained, recipe, folder, lambda network: save(network, folder, options.file)
-    )
+    def save(network: Any) -> None:
+        (save_generator if options.generator else save_network)(network, folder, options.file)
+
+    train_reader(paragraphs if options.all else trained, recipe, folder, save, options.start)
     write(f"{options.file}\n")
     if not options.all:
         note(f"{len(held)} paragraphs were held out")
@@ -95,11 +97,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def train_reader(
-    paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, on_epoch: Callable[[Any], object] = lambda _: None
+    paragraphs: Sequence[Paragraph],
+    recipe: Recipe,
+    folder: Path,
+    on_epoch: Callable[[Any], object] = lambda _: None,
+    start: Path | None = None,
 ) -> Any:
     """Return the trained network over the encoder, or with a rank the generator, in `folder`.
 
-    `on_epoch` is given the network with its averaged weights after each epoch.
+    `on_epoch` is given the network with its averaged weights after each epoch. `start` is a file of an earlier run to go on
+    from. Raises CheckpointError, or BaseModelError where that is of another model.
     """
     import torch
 
@@ -107,6 +114,8 @@ def train_reader(
     torch.manual_seed(recipe.seed)
     epochs = epoch_batches(paragraphs, recipe, folder, (os.cpu_count() or 2) // 2)
     network = (build_generator(folder, device, recipe.rank) if recipe.rank else build_network(folder, device)).train()
+    if start is not None:
+        (load_generator if recipe.rank else load_network)(network, folder, start)
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
     averages = [parameter.detach().clone() for parameter in learning]
@@ -139,28 +148,6 @@ def train_reader(
             if number + 1 < recipe.epochs:
                 torch._foreach_copy_(learning, own)
     return network.eval()
-
-
-def base_encoder() -> Path:
-    """Return the folder of the embedded sentence encoder. Raises ModelError."""
-    from rag_core.config import EmbeddingConfig
-    from rag_core.models import fetch, resolve_embedder
-
-    return fetch(resolve_embedder(EmbeddingConfig()))
-
-
-def save_network(network: Any, folder: Path, path: Path) -> None:
-    """Write what changed against the encoder in `folder` and the head."""
-    from safetensors.torch import load_file
-
-    base = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
-    trained = {
-        name.removeprefix("encoder.") if not name.startswith("head.") else name: tensor.cpu()
-        for name, tensor in network.state_dict().items()
-    }
-    kept = {name: tensor for name, tensor in trained.items() if name.startswith("head.") or name in base}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_reader(kept, base, path)
 
 
 def epoch_batches(
