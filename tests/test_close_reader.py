@@ -291,7 +291,7 @@ def test_the_likeliest_texts_are_read_again() -> None:
     assert [len(spans) for spans in found] == [0, 0, 1, 1]
     assert reader.closely
     # The span is another one than the quick reader's, which each reader holds for as likely as its least likely.
-    assert found[2][0].margin == pytest.approx((10.0 + 0.5 * 3.0) / 1.5)
+    assert found[2][0].margin == pytest.approx((10.0 + 0.2 * 3.0) / 1.2)
     assert found[2][0].both == (10.0, 3.0)
     assert len(encoder.read) == 2
 
@@ -327,7 +327,8 @@ def test_a_better_reader_that_does_not_load_is_told_of_once(caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(
-    ("margin", "other", "held"), [(8.0, 7.0, False), (8.0, 5.0, True), (5.0, 8.0, True), (8.0, None, True)]
+    ("margin", "other", "held"),
+    [(8.0, 7.0, False), (8.0, 0.5, False), (8.0, -0.5, True), (5.0, 8.0, True), (8.0, None, True)],
 )
 @pytest.mark.parametrize("doubts", [Doubts(kind=5.0), Doubts(qualified="Deputy chair"), Doubts(role="the chair")])
 def test_no_doubt_counts_against_two_readers_that_are_sure(
@@ -367,7 +368,7 @@ def test_what_both_readers_mark_is_weighed_by_both() -> None:
     quick = [ReadSpan(21, 30, 9.0), ReadSpan(1, 10, -3.0), ReadSpan(40, 50, -5.0)]
     found = _weighed(close, quick)
     assert [(span.start, span.margin) for span in found] == [
-        (20, pytest.approx((3.0 + 4.5) / 1.5)), (0, pytest.approx((4.0 - 1.5) / 1.5)), (40, pytest.approx((3.0 - 2.5) / 1.5)),
+        (20, pytest.approx((3.0 + 1.8) / 1.2)), (0, pytest.approx((4.0 - 0.6) / 1.2)), (40, pytest.approx((3.0 - 1.0) / 1.2)),
     ]  # fmt: skip
     assert {span.both for span in found} == {(4.0, 9.0)}
     assert _weighed([], quick) == []

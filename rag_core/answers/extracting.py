@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rag_core.answers.abstaining import decide
+from rag_core.answers.abstaining import decide, is_sure
 from rag_core.answers.cells import Fitting, Tables, look_up
 from rag_core.answers.evidence import Evidence
 from rag_core.answers.explaining import choose_sentences, wants_sentences
@@ -71,7 +71,7 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
     decision = decide(reading.asked if reading else asked, reading, hits)
     if reading is None or not decision.answers:
         return Extraction(reason=decision.missing)
-    if fitting.misfits(reading.evidence.hit.document, reading.start):
+    if not is_sure(reading) and fitting.misfits(reading.evidence.hit.document, reading.start):
         return Extraction(reason="no row of the tables gives what is asked for")
     return _told(reading, decision.probability)
 
