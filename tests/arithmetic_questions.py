@@ -148,7 +148,12 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (INCOME, "What was the change in marketing spend from 2021 to 2022?", None),
     (INCOME, "What is the percentage change in headcount between 2021 and 2022?", None),
     (INCOME, "What were the revenues in 2021 and 2022, respectively?", None),
-    (INCOME, "What is the change in revenue?", None),
+    # Without a period the last year is meant, unless more than one is spoken of.
+    (INCOME, "What is the change in revenue?", "£60.5 million"),
+    (INCOME, "What was revenue growth?", "5.13%"),
+    (INCOME, "revenue growth 2021", "16.23%"),
+    (INCOME, "What is the change in revenue over the years?", None),
+    (INCOME, "What is the average revenue growth?", None),
     (SEGMENTS, "What is the percentage change in garden tools net sales from 2022 to 2023?", "7.05%"),
     (SEGMENTS, "What was the decrease in power equipment net sales in 2023?", "5,680 thousand"),
     (SEGMENTS, "What was the change in power equipment net sales in 2023?", "-5,680 thousand"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 from conftest import make_document, make_hit
 
 from rag_core.answers.doubts import Doubts, doubts_about
+from rag_core.answers.latest import within_sentence
 from rag_core.answers.questions import analyse
 from rag_core.records import Table
 
@@ -56,6 +57,16 @@ def test_a_figure_of_a_named_company_is_doubted_where_the_group_is_asked_for() -
     assert doubts(question, "58", text).qualifier > 0
     assert doubts(question, "640", text).total == 0
     assert doubts("How many employees did Kestrel Loop have?", "58", text).total == 0
+    assert doubts("headcount", "58", text).qualifier > 0
+    assert doubts("headcount", "640", text).qualifier == 0
+
+
+def test_a_target_is_doubted_where_none_is_asked_for() -> None:
+    table = "Measures:\n | 2022 | 2023 | Target 2026\nRevenue growth | 10.6% | 11.9% | 6% to 9% a year\n"
+    assert doubts("revenue growth", "6% to 9% a year", table).year > doubts("revenue growth", "10.6%", table).year > 0
+    assert doubts("revenue growth", "11.9%", table).year == 0
+    assert doubts("What is the target for revenue growth?", "6% to 9% a year", table).year == 0
+    assert doubts("What revenue growth is expected?", "6% to 9% a year", table).year == 0
 
 
 def test_no_figure_is_a_segment() -> None:
@@ -76,3 +87,11 @@ def test_a_vice_chair_may_chair_the_committee_that_is_asked_about() -> None:
     assert doubts("Who chairs the Audit Committee?", "Ada Lund", text).total == 0
     assert doubts("Who chairs the Audit Committee?", "Ida Berg", text).role == "chair"
     assert doubts("Who audits the company?", "Ada Lund", text).role == "auditor"
+
+
+def test_of_the_cells_of_a_row_the_first_figure_is_meant() -> None:
+    text = "Measures:\n | 2022 | 2023 | Target\nRevenue growth | 10.6% | 11.9% | 6% to 9% a year\n"
+    hit, asked = make_hit(make_document(text)), analyse("By what percentage did revenue grow?")
+    start, label = text.index("11.9%"), text.index("Revenue growth")
+    assert within_sentence(asked, hit, start, len(text) - 1) == start + len("11.9%")
+    assert within_sentence(asked, hit, label, len(text) - 1) == len(text) - 1

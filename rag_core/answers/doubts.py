@@ -13,17 +13,18 @@ from rag_core.answers.kinds import is_of_kind
 from rag_core.answers.questions import Asked
 from rag_core.answers.roles import WIDELY_WORDED, chairs_committee, lacks_role, left_role
 from rag_core.language.sentences import content_terms, sentence_spans, terms, years
-from rag_core.language.tablecells import figure_years, table_at
+from rag_core.language.tablecells import PLANNED, figure_years, planned_figures, table_at
 from rag_core.records import Hit
 
 __all__ = ["Doubts", "doubts_about", "sentence_of"]
 
 # In nats, beside the reader's margin.
 _WRONG_KIND, _WRONG_COLUMN, _OTHER_YEAR, _NO_YEAR, _QUALIFIED = 5.0, 8.0, 3.5, 1.5, 5.0
-_ACQUIRED, _OTHER_SUBJECT = 2.0, 4.0
+_ACQUIRED, _OTHER_SUBJECT = 2.0, 6.0
 _NO_ROLE, _LEFT_ROLE, _ROLE_ELSEWHERE = 8.0, 5.0, 5.0
-# A cell under an older year than its neighbour's, where no period is asked for: the latest is meant.
-_OLDER = 2.0
+# A cell under an older year than its neighbour's, or under a target, where no period is asked for: the latest is meant.
+_OLDER, _PLANNED = 2.0, 5.0
+_AHEAD = re.compile(rf"{PLANNED.pattern}|\b(?:will|would|should|next|future|coming|until|by 20\d\d)\b", re.IGNORECASE)
 _BEFORE = re.compile(r"\b(?:prior|previous\w*|preceding|earlier|earliest|before|last|past|former\w*)\b")
 # Words before a role or a figure that make it another one.
 _QUALIFIERS = frozenset(
@@ -122,9 +123,13 @@ def _year(asked: Asked, hit: Hit, start: int, end: int, low: int, high: int) -> 
         return 0.0
     if tabled:
         above = figure_years(document, low, high)
-        named = [above[term] for term in terms(document.text[start:end]) if term in above]
+        own = terms(document.text[start:end])
+        named = [above[term] for term in own if term in above]
         if not wanted:
-            latest = max((year for found in above.values() for year in found), default="")
+            planned = planned_figures(document, low, high) if not _AHEAD.search(asked.text) else frozenset()
+            if planned.intersection(own):
+                return _PLANNED
+            latest = max((year for term, found in above.items() if term not in planned for year in found), default="")
             return _OLDER if any(named) and all(latest not in found for found in named) else 0.0
         return _WRONG_COLUMN if named and not any(wanted & found for found in named) else 0.0
     told = _years_of(document.text, start, end, low, high)
@@ -158,12 +163,12 @@ def _is_of_another(asked: Asked, clause: str) -> bool:
 
 
 def _subject_is_another(asked: Asked, hit: Hit, low: int, start: int) -> bool:
-    """Tell whether a question about the whole company finds a sentence whose subject is a name that is not the company's.
+    """Tell whether a question of the whole company, or of no one, finds a sentence of a name that is not the company's.
 
     The company's own stands in the document's name or in its first words.
     """
     found = _SUBJECT.match(hit.document.text, low, start)
-    if found is None or _WHOLE.search(asked.text) is None:
+    if found is None or (asked.names and _WHOLE.search(asked.text) is None):
         return False
     own = set(terms(f"{hit.document.name} {hit.document.text[: min(low, _OPENING)]}")) | set(terms(asked.text))
     return not set(terms(found[1])) & own

@@ -54,9 +54,13 @@ class Candidate:
 
 
 def within_sentence(asked: Asked, hit: Hit, start: int, end: int) -> int:
-    """Return the end of a span without the next sentence, and where it gives a figure, without what its own goes on to say."""
+    """Return the end of a span without the next sentence, and of a figure without the next cell or what is said after it."""
     text = hit.document.text
-    if "|" in text[start:end] or asked.kind in _LONG:
+    if "|" in text[start:end]:
+        # Of a row's figures the first that is marked; a label and what stands behind it belong together.
+        cell = text[start:end].partition("|")[0].rstrip()
+        return start + len(cell) if asked.kind in FIGURES and re.match(r"\W*\d", cell) else end
+    if asked.kind in _LONG:
         return end
     spans = sentence_spans(text, hit.start, hit.end)
     last = next((high for low, high in spans if low <= start < high), end)

@@ -15,6 +15,8 @@ __all__ = ["OVER_TIME", "latest", "pick", "points_of"]
 OVER_TIME = ("change", "percentage change", "compound growth")
 _MOST_POINTS = 24
 _WHOLE_SERIES = ("count", "highest", "lowest")
+# Asks about more than the last year.
+_SPAN = re.compile(r"\b(?:years|quarters|decade|period|throughout|cumulative(?:ly)?|since|so far|all in all)\b")
 _BASE_YEAR = re.compile(r"\b(?:base|first|earliest) year\b")
 
 
@@ -75,13 +77,19 @@ def _two(dated: Sequence[Point], wanted: Sequence[Period], asked: Asked) -> tupl
         pair = [recent[-1], pick(dated, _year_before(recent[-1].period or Period(0)))]
     elif len(wanted) == 1 and wanted[0].year:
         pair = [pick(dated, wanted[0]), pick(dated, replace(wanted[0], year=wanted[0].year - 1))]
-    elif not wanted and len(dated) == 2 and _one_kind(dated):
-        pair = list(dated)
+    elif not wanted and _one_kind(dated) and (len(dated) == 2 or _lately(recent, asked)):
+        pair = list(recent)
     else:
         return ()
     if pair[0] is None or pair[1] is None or pair[0] == pair[1]:
         return ()
     return tuple(sorted((pair[0], pair[1]), key=lambda point: point.period or Period(0), reverse=True))
+
+
+def _lately(recent: Sequence[Point], asked: Asked) -> bool:
+    """Tell whether the last two points are what is meant of a longer series: years that follow each other, no span asked."""
+    years = [point.period.year for point in recent if point.period]
+    return years[1] - years[0] == 1 and not _SPAN.search(asked.text)
 
 
 def _year_before(period: Period) -> Period:

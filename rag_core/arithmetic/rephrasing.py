@@ -62,6 +62,12 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"^\W*(?:by )?how much (did|has|have) (?P<rest>.*\S),? (?:in|as a) {_PERCENT}\W*$",
             r"by what percent \1 \g<rest>",
         ),
+        # "Revenue growth" is a rate; what grows by its own name, as a rate of growth does, is left alone.
+        (
+            r"^\W*what (?:was|is) (?:the )?(?P<what>(?!.*\b(?:average|rate|annual|economic|population)\b)[^?]+?) "
+            r"growth(?P<when>(?: (?:in|for|of))?(?: (?:fy ?)?(?:20)?\d\d)?)\W*$",
+            r"what was the percentage change in \g<what>\g<when>",
+        ),
         # How one figure stands to another.
         (
             r"\bhow (?:far|much) (?:below|under|short of|behind) (?P<second>.+?) (?P<be>was|were|is|are|did|has) (?P<first>.+)",

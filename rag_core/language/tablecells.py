@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from rag_core.language.sentences import terms, years
 from rag_core.records import Document, Table
 
-__all__ = ["figure_years", "table_at"]
+__all__ = ["PLANNED", "figure_years", "planned_figures", "table_at"]
+
+# What heads a column of figures that have not come about, and asks for them.
+PLANNED = re.compile(
+    r"\b(?:targets?|budget(?:ed|s)?|forecasts?|outlook|guidance|plan(?:ned|s)?|goals?|ambitions?|aims?|expect\w*|estimate[sd]?|"
+    r"projected|projections?)\b|\b20\d\d ?e\b",
+    re.IGNORECASE,
+)
 
 _SEPARATOR = " |"
 
@@ -20,9 +29,7 @@ def figure_years(document: Document, start: int, end: int) -> dict[str, frozense
 
     A figure that also stands under no year, in the label for one, is left out: it may belong to any.
     """
-    table = table_at(document, start)
-    header = _cells(document.text[table.header_start : table.header_end]) if table else []
-    above = [frozenset(years(cell)) for cell in header]
+    above = [frozenset(years(cell)) for cell in _header(document, start)]
     if not any(above):
         return {}
     found: dict[str, frozenset[str]] = {}
@@ -35,6 +42,23 @@ def figure_years(document: Document, start: int, end: int) -> dict[str, frozense
                     found[term] = found.get(term, frozenset()) | named
                     free |= set() if named else {term}
     return {term: named for term, named in found.items() if term not in free}
+
+
+def planned_figures(document: Document, start: int, end: int) -> frozenset[str]:
+    """Return the figures (as `terms` spells them) of the rows in `[start, end)` that stand under a plan or a target alone."""
+    planned = [bool(PLANNED.search(cell)) for cell in _header(document, start)]
+    ahead: set[str] = set()
+    others: set[str] = set()
+    for line in document.text[start:end].split("\n") if any(planned) else ():
+        for column, cell in enumerate(_cells(line)):
+            under = column < len(planned) and planned[column]
+            (ahead if under else others).update(term for term in terms(cell) if any(map(str.isdigit, term)))
+    return frozenset(ahead - others)
+
+
+def _header(document: Document, start: int) -> list[str]:
+    table = table_at(document, start)
+    return _cells(document.text[table.header_start : table.header_end]) if table else []
 
 
 def _cells(line: str) -> list[str]:
