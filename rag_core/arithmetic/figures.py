@@ -14,7 +14,9 @@ _LONGEST = 40
 
 _SIGNS = "-\u2212\u2012\u2013\u2014"
 _CURRENCY = r"(?:(?:US|HK|NZ|[ACRS])?[$]|[€£¥₹]|(?:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|SEK|NOK|DKK|CAD|AUD|HKD|SGD)\b)"
-_GROUPED = r"\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+# With thousands parted by commas, or by apostrophes as in Switzerland.
+_GROUPED = r"\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d{1,3}(?:['\u2019]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+_PARTING = str.maketrans("", "", ",'\u2019")
 _CELL = re.compile(
     rf"""
     (?P<open>[(])?\s*(?P<sign>[{_SIGNS}+])?\s*(?P<currency>{_CURRENCY})?\s*
@@ -70,7 +72,7 @@ def parse_figure(text: str) -> Figure | None:
     if unit.startswith(("bp", "basis", "x", "times")):
         unit = ""
     percent = unit in ("%", "percent", "per cent")
-    digits = found["digits"].replace(",", "")
+    digits = found["digits"].translate(_PARTING)
     value = Decimal(digits)
     currency = found["currency"] or found["after"] or ""
     return Figure(text, -value if negative else value, _places(digits), percent, currency, _SCALES.get(unit, 0))
@@ -80,7 +82,7 @@ def find_figures(text: str) -> list[tuple[Figure, int, int]]:
     """Return the figures of a sentence with their spans in it, in order; years and dates among them."""
     result = []
     for found in _IN_PROSE.finditer(text):
-        digits = found["digits"].replace(",", "")
+        digits = found["digits"].translate(_PARTING)
         negative = bool(found["sign"]) or bool(found["open"] and found["close"])
         scale = _SCALES.get((found["scale"] or found["short"] or "").lower(), 0)
         value = -Decimal(digits) if negative else Decimal(digits)
