@@ -56,6 +56,7 @@ bench: $(DEV_STAMP) ## measure against the plain recipe (hours; DATA=DIR for mor
 	$(BIN)/python -m bench.index
 	$(BIN)/python -m bench.capacity
 	$(BIN)/python -m bench.dialogue
+	$(BIN)/python -m bench.formulas
 ifneq ($(DATA),)
 	$(BIN)/python -m bench.retrieval --data "$(DATA)"
 	$(BIN)/python -m bench.arithmetic --data "$(DATA)"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from bench.formulas import is_right, verdicts
 from train.errors import DataError
-from train.reader.formulas import load_calculations, read_formula
+from train.reader.formulas import Calculation, load_calculations, read_formula
 
 TEXT = "Revenue was 418.2 (397.5) and profit (27.9); €1.2bn is owed, of which €300 million falls due, and 12% was paid."
 
@@ -44,6 +46,39 @@ def test_a_formula_is_computed(answer: str, value: str) -> None:
     found = formula.value()
     assert found is not None
     assert round(found, 2) == Decimal(value)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "right"),
+    [
+        ("£20.7 million", "20.7", True),
+        ("EUR 40,200 thousand, or 11.87%", "11.871", True),
+        ("5.2%", "5.2075", True),
+        ("5.9%", "5.2075", False),
+        ("(3,118)", "-3118000", True),
+        ("12", "120", False),
+        ("It is not said.", "3", False),
+    ],
+)
+def test_a_figure_is_right_but_for_rounding_and_thousands(said: str, value: str, right: bool) -> None:
+    assert is_right(said, Decimal(value)) == right
+
+
+def test_what_is_computed_is_counted_by_kind() -> None:
+    text = "Results:\n | 2023 | 2022\nRevenue | 418.2 | 397.5\nProfit | 27.9 | 31.3\n"
+    asked = [
+        Calculation(
+            "t", text, "By how much did revenue increase in 2023?", read_formula("= [418.2] - [397.5]", text), ""
+        ),
+        Calculation("t", text, "By how much did profit change in 2023?", read_formula("= [418.2] - [27.9]", text), ""),
+        Calculation("t", text, "By how much did headcount change in 2023?", None, ""),
+        Calculation("t", text, "What was revenue in 2023?", None, "418.2"),
+    ]
+    assert verdicts(asked) == {
+        "formula": Counter(right=1, wrong=1),
+        "said": Counter(none=1),
+        "none": Counter(none=1),
+    }
 
 
 @pytest.mark.parametrize(
