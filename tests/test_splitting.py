@@ -160,6 +160,7 @@ def test_the_samples_have_many_pages_tables_and_windows(documents: dict[str, Doc
 @given(DOCUMENTS, st.sampled_from(SIZES))
 @example(assemble([]), SIZES[0])
 @example(assemble([("text", "x" * 5_000)]), SIZES[2])
+@example(assemble([("text", "1" * 78 + "b111111111a11a収11b1a/1111a収1a1a")]), SIZES[2])
 @example(assemble([("text", "収" * 3_000), ("page", ""), ("page", ""), ("text", "é́" * 999)]), SIZES[0])
 @example(assemble([("h1", "Long title " * 200), ("table", "a | b\n" * 300)]), SIZES[2])
 def test_every_span_of_any_document_is_exact_and_fits(document: Document, config: SplittingConfig) -> None:

@@ -51,7 +51,7 @@ def split_document(document: Document, config: SplittingConfig, counter: TokenCo
     spans: list[tuple[Page, int, int]] = []
     for page in document.pages or (Page(1, 0, len(document.text)),):
         blocks = [part for block in _blocks(document, page, words) for part in _cut(document, block, config, words)]
-        for start, end in _pack(blocks, config.passage_tokens - config.passage_overlap_tokens):
+        for start, end in _pack(document.text, blocks, config.passage_tokens - config.passage_overlap_tokens, words):
             start = _overlapping(document.text, start, page.start, config.passage_overlap_tokens, words)
             trimmed = _trim(document.text, start, end)
             if trimmed is not None:
@@ -125,13 +125,16 @@ def _recursive(text: str, size: int, table: bool, words: WordTokens) -> list[str
     return pieces
 
 
-def _pack(blocks: Sequence[_Block], limit: int) -> list[tuple[int, int]]:
+def _pack(text: str, blocks: Sequence[_Block], limit: int, words: WordTokens) -> list[tuple[int, int]]:
     """Join neighbouring blocks into passages of at most `limit` tokens, preferring to start at headings."""
     spans: list[tuple[int, int]] = []
     held: list[_Block] = []
     for block in blocks:
         size = sum(part.tokens for part in held)
         full = bool(held) and size + block.tokens > limit
+        if held and not full and re.match(r"\S\S", text[block.start - 1 : block.start + 1]):
+            # Cut inside a word, whose parts may count less than the whole.
+            full = words.count(text[held[0].start : block.end]) > limit
         # A heading stays with what it heads: all bare headings at the end of the passage move on.
         if (
             held
