@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.encoder.bert import too_long
-from rag_core.encoder.changes import unpacked
+from rag_core.encoder.changes import trained_from, unpacked
 from rag_core.encoder.packed import multiplies_bytes
 from rag_core.encoder.pieces import Piecework, lay_out, run_pieces
 from rag_core.encoder.rounding import in_bytes, rounded, stacked
@@ -29,7 +29,7 @@ from rag_core.engines.jit import READING, load_kernels
 from rag_core.engines.llama import LlamaSettings, read_settings, turns
 from rag_core.engines.weights import FolderTensors
 
-__all__ = ["LAST_NORM", "MATRICES", "NORMS", "BidirectionalEncoder", "bidirectional_encoder", "matrix_digest"]
+__all__ = ["LAST_NORM", "MATRICES", "NORMS", "BidirectionalEncoder", "bidirectional_encoder", "generator_digest"]
 
 log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
@@ -51,8 +51,9 @@ _MOST_PLACES = 1_024
 _UNUSED_SECONDS, _ABANDONED_SECONDS = 30 * 86_400, 3_600
 
 
-def matrix_digest(matrix: Floats) -> str:
-    """Return 16 hexadecimal digits that tell the base of a change: of its first matrix, float32 (outputs, inputs)."""
+def generator_digest(folder: Path) -> str:
+    """Return 16 hexadecimal digits that tell the base of a change: of the first matrix in `folder`, as float32."""
+    matrix = FolderTensors(folder).plain(_DIGESTED)
     return hashlib.sha256(np.ascontiguousarray(matrix, dtype=np.float32).tobytes()).hexdigest()[:16]
 
 
@@ -141,15 +142,12 @@ def _fits(parts: Arrays, s: LlamaSettings) -> bool:
 
 def _merged(folder: Path, change: Path, s: LlamaSettings) -> Arrays | None:
     """Return the rounded layers, None where `change` was trained from another base."""
-    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    with safe_open(str(change), framework="pt") as file:
-        expected = (file.metadata() or {}).get("base", "")
+    if generator_digest(folder) != trained_from(change):
+        return None
     changes = {name: tensor.numpy() for name, tensor in unpacked(load_file(str(change))).items()}
     base = FolderTensors(folder)
-    if matrix_digest(base.plain(_DIGESTED)) != expected:
-        return None
     parts: Arrays = {name: changes[name] for name in ("head.weight", "head.bias")}
     for name, names in _JOINED:
         layers = [

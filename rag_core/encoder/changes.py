@@ -29,6 +29,7 @@ __all__ = [
     "fitting_change",
     "read_change",
     "stored_digest",
+    "trained_from",
     "unpacked",
 ]
 
@@ -77,13 +78,18 @@ def read_change(path: Path, folder: Path) -> dict[str, torch.Tensor]:
 
 def fitting_change(path: Path, folder: Path) -> dict[str, torch.Tensor] | None:
     """Return the change in a file, None where it is of another encoder than that in `folder`. Raises safetensors' errors."""
-    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    with safe_open(str(path), framework="pt") as file:
-        expected = (file.metadata() or {}).get("base", "")
     found = stored_digest(folder)
-    return unpacked(load_file(str(path))) if found and found == expected else None
+    return unpacked(load_file(str(path))) if found and found == trained_from(path) else None
+
+
+def trained_from(path: Path) -> str:
+    """Return the digest of the base that the change in a file was trained from. Raises OSError or safetensors' errors."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return str((file.metadata() or {}).get("base", ""))
 
 
 def stored_digest(folder: Path) -> str:

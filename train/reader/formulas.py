@@ -19,6 +19,7 @@ from pathlib import Path
 from rag_core.arithmetic.figures import Figure, find_figures
 from train.errors import DataError
 from train.reader.examples import occurrences
+from train.reader.paragraphs import Block, read_blocks, said
 
 __all__ = ["FORMULAS", "Calculation", "Formula", "load_calculations", "read_formula"]
 
@@ -64,10 +65,7 @@ class Calculation:
 
 def load_calculations(folder: Path = FORMULAS) -> list[Calculation]:
     """Return all questions in the order of files and lines. Raises DataError, which names file and block."""
-    found = []
-    for path in sorted(folder.glob("*.txt")):
-        for number, block in enumerate(path.read_text(encoding="utf-8").strip().split("\n\n"), start=1):
-            found += _of_block(path.stem, block, f"{path.name}, block {number}")
+    found = [_calculation(block, *asked) for block in read_blocks(folder, "block") for asked in block.asked]
     if not found:
         raise DataError(f"{folder} holds no questions; name a folder with .txt files")
     return found
@@ -94,28 +92,13 @@ def read_formula(answer: str, text: str) -> Formula:
     return Formula(expression, operands, percent)
 
 
-def _of_block(topic: str, block: str, where: str) -> list[Calculation]:
-    lines = block.splitlines()
-    asked = next((at for at, line in enumerate(lines) if line.startswith("Q ")), len(lines))
-    text, found = "\n".join(lines[:asked]), []
-    for line in lines[asked:]:
-        question, bar, answer = line.removeprefix("Q ").rpartition(" | ")
-        if not line.startswith("Q ") or not bar or not question:
-            raise DataError(f"{where}: {line!r} is not `Q question | answer`")
-        formula = None
-        if answer.startswith("= "):
-            try:
-                formula, answer = read_formula(answer, text), ""
-            except DataError as error:
-                raise DataError(f"{where}: {error}") from error
-        elif answer == "-":
-            answer = ""
-        elif answer not in text:
-            raise DataError(f"{where}: the answer {answer!r} does not stand in the text")
-        found.append(Calculation(topic, text, question, formula, answer))
-    if not found:
-        raise DataError(f"{where} has no questions")
-    return found
+def _calculation(block: Block, question: str, answer: str) -> Calculation:
+    if not answer.startswith("= "):
+        return Calculation(block.topic, block.text, question, None, said(answer, block))
+    try:
+        return Calculation(block.topic, block.text, question, read_formula(answer, block.text), "")
+    except DataError as error:
+        raise DataError(f"{block.where}: {error}") from error
 
 
 def _computed(node: ast.expr, known: Mapping[str, Decimal]) -> Decimal:

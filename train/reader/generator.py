@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from rag_core.encoder.bidirectional import LAST_NORM, MATRICES, NORMS, matrix_digest
+from rag_core.encoder.bidirectional import LAST_NORM, MATRICES, NORMS, generator_digest
 from rag_core.engines.llama import LlamaSettings, read_settings
 from train.errors import BaseModelError, CheckpointError
 from train.reader.packing import packed, read_whole, save_whole
@@ -138,7 +138,7 @@ def build_generator(folder: Path, device: torch.device, rank: int) -> torch.nn.M
 
 def load_generator(network: Any, folder: Path, path: Path) -> None:
     """Set what is learnt to what `save_generator` wrote in `path`. Raises CheckpointError or BaseModelError."""
-    stored = read_whole(path, _base_digest(folder))
+    stored = read_whole(path, generator_digest(folder))
     encoder: AdaptedGenerator = network["encoder"]
     matrices, norms = _names(encoder.settings.layers)
     places = {f"{name}.down": down for name, down in zip(matrices, encoder.down, strict=True)}
@@ -160,13 +160,6 @@ def _names(layers: int) -> tuple[list[str], list[str]]:
     )
 
 
-def _base_digest(folder: Path) -> str:
-    from safetensors.torch import load_file
-
-    base = load_file(folder / "model.safetensors")["model.layers.0.self_attn.q_proj.weight"]
-    return matrix_digest(base.float().numpy())
-
-
 def save_generator(network: Any, folder: Path, path: Path) -> None:
     """Write what was learnt for `rag_core.encoder.bidirectional`: adapters in 4 bits a number, norms, and the head."""
     encoder: AdaptedGenerator = network["encoder"]
@@ -184,4 +177,4 @@ def save_generator(network: Any, folder: Path, path: Path) -> None:
         stored[name] = norm.detach().float().cpu().contiguous()
     stored["head.weight"] = network["head"].weight.detach().float().cpu()
     stored["head.bias"] = network["head"].bias.detach().float().cpu()
-    save_whole(stored, path, _base_digest(folder))
+    save_whole(stored, path, generator_digest(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_core.encoder.changes import BLOCK, base_digest, unpacked
+from rag_core.encoder.changes import BLOCK, base_digest, trained_from, unpacked
 from train.errors import BaseModelError, CheckpointError
 
 if TYPE_CHECKING:
@@ -69,12 +69,11 @@ def save_whole(stored: dict[str, torch.Tensor], path: Path, base: str) -> None:
 
 def read_whole(path: Path, base: str) -> dict[str, torch.Tensor]:
     """Return the tensors that `save_whole` wrote, float32. Raises CheckpointError, and BaseModelError for another base."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        with safe_open(str(path), framework="pt") as file:
-            found = (file.metadata() or {}).get("base", "")
+        found = trained_from(path)
         stored = unpacked(load_file(str(path)))
     except (OSError, SafetensorError, KeyError) as error:
         raise CheckpointError(
