@@ -39,7 +39,7 @@ run: $(STAMP) ## set up on first use, then start the app on http://127.0.0.1:786
 	@$(BIN)/python app.py
 
 test: $(DEV_STAMP) ## set up on first use, then run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(DEV_STAMP) ## lint, format, types
 	$(BIN)/ruff check .
