@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.computing import ByProduct, Computing, by_rules
 from bench.sets import ROOT, Source
 from bench.systems import Cache, Plain
 from rag_core import Document, Hit, RagConfig, RagPipeline
-from rag_core.arithmetic import compute
 from rag_core.evaluation.figures import figures_in
 from rag_core.evaluation.scoring import numeric_match
 from rag_core.records import Window
@@ -61,11 +61,13 @@ def whole(document: Document) -> Hit:
     return Hit(document, 1, 0, end, document.text, 1.0, Window(0, end))
 
 
-def answers(questions: Sequence[Row], hits: Sequence[Sequence[Hit]]) -> list[dict[str, str | None]]:
+def answers(
+    questions: Sequence[Row], hits: Sequence[Sequence[Hit]], computing: Computing
+) -> list[dict[str, str | None]]:
     """Return for each question what was computed from its hits, and how right it is."""
     found = []
     for row, mine in zip(questions, hits, strict=True):
-        computed = compute(row["question"], mine)
+        computed = computing(row["question"], mine)
         text = computed.text if computed else None
         found.append(
             {
@@ -112,11 +114,15 @@ def measure(data: Path, limit: int, plain: bool) -> dict[str, list[dict[str, str
             path.write_text(text, encoding="utf-8")
             documents[key] = rag.add_document(path, name="report.txt")
         gold = [[whole(documents[row["relevant_ids"][0]])] for row in asked]
+        others = [[whole(documents[row["relevant_ids"][0]])] for row in other]
+        strange = [[whole(documents[following[row["relevant_ids"][0]]])] for row in asked]
+        computing = ByProduct()
         found = {
-            "own text": answers(asked, gold),
-            "searched": answers(asked, [rag.search(row["question"]) for row in asked]),
-            "other questions": answers(other, [[whole(documents[row["relevant_ids"][0]])] for row in other]),
-            "another text": answers(asked, [[whole(documents[following[row["relevant_ids"][0]]])] for row in asked]),
+            "own text": answers(asked, gold, computing),
+            "own text, rules alone": answers(asked, gold, by_rules),
+            "searched": answers(asked, [rag.search(row["question"]) for row in asked], computing),
+            "other questions": answers(other, others, computing),
+            "another text": answers(asked, strange, computing),
         }
     if plain:
         found["plain recipe, own text"] = plain_answers(asked, texts, config)
@@ -150,7 +156,9 @@ def report(found: dict[str, list[dict[str, str | None]]], out: Path) -> None:
     document = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "counts": counts, "figures": figures}
     (out / "arithmetic.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     shown = ("right", "scale", "wrong")
-    names = [name for name in ("own text", "searched", "plain recipe, own text") if name in figures]
+    names = [
+        name for name in ("own text", "own text, rules alone", "searched", "plain recipe, own text") if name in figures
+    ]
     panels = {
         f"{counts['own text']} questions that ask for a computed figure": {
             name: {column: figures[name][column] for column in shown} for name in names

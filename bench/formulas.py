@@ -1,10 +1,11 @@
 """Questions that need a calculation, in people's own words: how many are computed, and how many rightly.
 
-`python -m bench.formulas [--plain 40] [--limit N] [--out bench/results]` puts the questions of `train/reader/formulas` to
-their own text. What is answered by a formula there should be computed; what the text says, or does not hold, should not.
-The plain recipe, which leaves the sum to the model, answers `--plain` of the first kind in the same run. A figure is right
-where its value is, but for rounding and for thousands or millions, which a caption may give. Prints shares, and writes JSON
-and a picture.
+`python -m bench.formulas [--plain 40] [--limit N] [--out bench/results]` puts the questions of `train/reader/formulas` that
+no reader was trained on to their own text. What is answered by a formula there should be computed; what the text says, or
+does not hold, should not. It is computed by rules alone, and by the whole product, where a reading model plans too. The plain
+recipe, which leaves the sum to the model, answers `--plain` of the first kind in the same run. A figure is right where its
+value is, but for rounding and for thousands or millions, which a caption may give. Prints shares, and writes JSON and a
+picture.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from bench.arithmetic import whole
+from bench.computing import ByProduct, Computing, by_rules
 from bench.sets import ROOT, Source
 from bench.systems import Plain
 from rag_core import Document, RagConfig
-from rag_core.arithmetic import compute
 from rag_core.evaluation.figures import figures_in
 from rag_core.loading.opening import load_document
-from train.reader.formulas import Calculation, load_calculations
+from train.reader.formulas import Calculation, apart, load_calculations
 
 # A figure may be rounded to so much of its value, or to one decimal.
 _ROUNDING, _TENTH = Decimal("0.005"), Decimal("0.051")
@@ -64,12 +65,12 @@ def documents(texts: Sequence[str]) -> dict[str, Document]:
     return found
 
 
-def verdicts(asked: Sequence[Calculation]) -> dict[str, Counter[str]]:
+def verdicts(asked: Sequence[Calculation], computing: Computing) -> dict[str, Counter[str]]:
     """Return for each kind of question how many are `right`, `wrong`, or `none`: not computed."""
     read = documents(list(dict.fromkeys(each.text for each in asked)))
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in _KINDS}
     for each in asked:
-        found = compute(each.question, [whole(read[each.text])])
+        found = computing(each.question, [whole(read[each.text])])
         value = each.formula.value() if each.formula else None
         right = found is not None and value is not None and is_right(found.text, value)
         counts[kind_of(each)]["none" if found is None else "right" if right else "wrong"] += 1
@@ -100,15 +101,21 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="questions, drawn by a seed (0: all)")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
-    asked = [each for each in load_calculations() if each.formula is None or each.formula.value() is not None]
+    _, held = apart(load_calculations())
+    asked = [each for each in held if each.formula is None or each.formula.value() is not None]
     random.Random(0).shuffle(asked)
     asked = asked[: options.limit or None]
-    figures = {_KINDS[kind]: shares(counts) for kind, counts in verdicts(asked).items()}
+    ways: dict[str, Computing] = {"rules": by_rules, "ours": ByProduct()}
+    figures = {
+        f"{_KINDS[kind]}, {way}": shares(counts)
+        for way, computing in ways.items()
+        for kind, counts in verdicts(asked, computing).items()
+    }
     if options.plain:
         formulas = [each for each in asked if each.formula][: options.plain]
         figures[f"plain recipe, {len(formulas)} of the first"] = shares(plain_verdicts(formulas))
     for name, row in figures.items():
-        print(f"{name:<40}" + "".join(f"{verdict} {share:<10.3f}" for verdict, share in row.items()))
+        print(f"{name:<44}" + "".join(f"{verdict} {share:<10.3f}" for verdict, share in row.items()))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     counted = Counter(kind_of(each) for each in asked)
     document = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "questions": counted, "figures": figures}

@@ -22,8 +22,9 @@ from rag_core.answers import readingmodels
 from rag_core.answers.abstaining import _doubt
 from rag_core.answers.cascade import CascadeReader, _weighed
 from rag_core.answers.doubts import Doubts
+from rag_core.answers.planning import Planner
 from rag_core.answers.questions import analyse
-from rag_core.answers.reader import ReadSpan, SpanReader
+from rag_core.answers.reader import Marked, ReadSpan, SpanReader
 from rag_core.answers.readingmodels import ReadingModel, generator_model, pair_tokenizer
 from rag_core.encoder import bidirectional
 from rag_core.encoder.bidirectional import MATRICES, bidirectional_encoder
@@ -32,10 +33,12 @@ from rag_core.encoder.packed import multiplies_bytes
 from train.errors import BaseModelError, CheckpointError
 from train.reader.evaluate import main as evaluate
 from train.reader.examples import ReadingExample
+from train.reader.formulas import load_calculations
 from train.reader.generator import build_generator, generator_folder, load_generator, save_generator
-from train.reader.network import span_loss, span_scores
+from train.reader.network import reading_loss, scores_of
 from train.reader.pairs import batch_of, encode_pairs
 from train.reader.paragraphs import load_paragraphs
+from train.reader.planning import calculation_example, planned
 from train.reader.train import Recipe, train_reader
 
 CPU = torch.device("cpu")
@@ -119,9 +122,10 @@ def test_rounded_to_bytes_it_reads_the_same(tiny: Path, tmp_path: Path) -> None:
     as_kept(network, tmp_path / "change.safetensors")
     found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
     assert found is not None
-    encoder, weight, bias = found
-    assert np.array_equal(weight, network["head"].weight.detach().numpy())
-    assert np.array_equal(bias, network["head"].bias.detach().numpy())
+    encoder, heads = found
+    for name, (weight, bias) in heads.items():
+        assert np.array_equal(weight, network[name].weight.detach().numpy())
+        assert np.array_equal(bias, network[name].bias.detach().numpy())
     texts = [draw.integers(3, 49_000, size).tolist() for size in (1, 7, 300, 33, 130, 2)]
     for ids, states in zip(texts, encoder.states([(ids, 0) for ids in texts]), strict=True):
         wanted = states_of(network, ids)
@@ -204,12 +208,12 @@ def test_a_tiny_one_learns_spans_and_reads_them_once_saved(tiny: Path, tmp_path:
     batch = batch_of(encode_pairs(examples, tokenizer, random.Random(0), 512), CPU)
     torch.manual_seed(0)
     network = build_generator(tiny, CPU, 64)
-    before = float(span_loss(span_scores(network, batch), batch).detach())
+    before = float(reading_loss(scores_of(network, batch), batch).detach())
     assert take_steps(network, batch, 5e-3, 300) < 0.2 < before
     save_generator(network.eval(), tiny, tmp_path / "change.safetensors")
     found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
     assert found is not None
-    model = ReadingModel(found[0], tokenizer, found[1], found[2], 512)
+    model = ReadingModel(found[0], tokenizer, *found[1]["head"], 512)
     reader = SpanReader(lambda: model, "tiny")
     for question, answer in asked.items():
         [span] = reader.read(question, [text])
@@ -217,11 +221,51 @@ def test_a_tiny_one_learns_spans_and_reads_them_once_saved(tiny: Path, tmp_path:
         assert not answer or text[span.start : span.end] == answer
 
 
+@bytes_only
+def test_a_tiny_one_learns_to_plan_and_plans_once_saved(tiny: Path, tmp_path: Path) -> None:
+    text = "The bridge at Ferrin cost 312 crowns, of which 87 were lent; the mill cost 540."
+    asked = {
+        "What was not lent?": "= [312] - [87]",
+        "What did both cost?": "= [312] + [540]",
+        "What part was lent?": "= [87] / [312] %",
+        "What did the mill cost?": "540",
+        "What did the weir cost?": "-",
+    }
+    (tmp_path / "one.txt").write_text(
+        text + "".join(f"\nQ {question} | {answer}" for question, answer in asked.items()), encoding="utf-8"
+    )
+    calculations, tokenizer = load_calculations(tmp_path), pair_tokenizer(tiny)
+    examples = [calculation_example(each, [text], random.Random(0)) for each in calculations]
+    batch = batch_of(encode_pairs(examples, tokenizer, random.Random(0), 512), CPU)
+    torch.manual_seed(0)
+    network = build_generator(tiny, CPU, 64)
+    assert take_steps(network, batch, 5e-3, 300) < 0.3
+    save_generator(network.eval(), tiny, tmp_path / "change.safetensors")
+    found = bidirectional_encoder(tiny, tmp_path / "change.safetensors", tmp_path)
+    assert found is not None
+    planner = Planner(*found[1]["shapes"], *found[1]["roles"])
+    model = ReadingModel(found[0], tokenizer, *found[1]["head"], 512, planner)
+    for each in calculations:
+        [marked] = SpanReader(lambda: model, "tiny").mark(each.question, [text], 1)
+        assert marked.plan is not None
+        assert (marked.plan.needed > 0.5) == (each.formula is not None)
+        if each.formula is not None:
+            shape, roles = planned(each.formula)
+            assert marked.plan.shape == shape
+            assert marked.plan.probability > 0.5
+            told = [text[start:end] for role in marked.plan.figures for start, end in role]
+            assert sorted(told) == sorted(each.formula.operands[name] for _, name in roles)
+
+
 def test_the_recipe_trains_the_generator(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = Recipe(epochs=2, rows=8, reports=4, gaps=False, rank=64, tokens=512)
     seen: list[torch.Tensor] = []
     network = train_reader(
-        load_paragraphs()[:3], recipe, tiny, lambda it: seen.append(it["head"].weight.detach().clone())
+        load_paragraphs()[:3],
+        load_calculations()[:4],
+        recipe,
+        tiny,
+        lambda it: seen.append(it["head"].weight.detach().clone()),
     )
     assert len(seen) == 2
     assert not torch.equal(seen[0], seen[1])
@@ -243,7 +287,7 @@ def test_training_goes_on_from_what_was_learnt(tiny: Path, tmp_path: Path) -> No
     assert np.abs(states_of(second, [5, 900, 17, 40]) - states_of(first, [5, 900, 17, 40])).max() < 1e-5
     assert torch.equal(second["head"].weight, first["head"].weight)
     recipe = Recipe(epochs=1, rate=1e-6, rows=8, reports=4, gaps=False, rank=64, tokens=512)
-    gone_on = train_reader(load_paragraphs()[:3], recipe, tiny, start=path)
+    gone_on = train_reader(load_paragraphs()[:3], [], recipe, tiny, start=path)
     assert float((gone_on["head"].weight - first["head"].weight).abs().max().detach()) < 1e-3
     with pytest.raises(CheckpointError, match="same rank"):
         load_generator(build_generator(tiny, CPU, 128), tiny, path)
@@ -258,8 +302,8 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
 class Quick(SpanReader):
     """Gives each text the margin that it begins with."""
 
-    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
-        return [[ReadSpan(0, 1, float(text.split()[0]))] for text in texts]
+    def mark(self, question: str, texts: Sequence[str], count: int) -> list[Marked]:
+        return [Marked([ReadSpan(0, 1, float(text.split()[0]))]) for text in texts]
 
     def load(self) -> None:
         pass
@@ -287,7 +331,7 @@ def close_model(encoder: Letters) -> ReadingModel:
 def test_the_likeliest_texts_are_read_again() -> None:
     encoder = Letters()
     reader = CascadeReader(Quick(), lambda: close_model(encoder))
-    found = reader.candidates("Who?", ["1 a", "-9 b", "3 c", "2 d"], 1)
+    found = [each.spans for each in reader.mark("Who?", ["1 a", "-9 b", "3 c", "2 d"], 1)]
     assert [len(spans) for spans in found] == [0, 0, 1, 1]
     assert reader.closely
     # The span is another one than the quick reader's, which each reader holds for as likely as its least likely.
@@ -299,18 +343,18 @@ def test_the_likeliest_texts_are_read_again() -> None:
 def test_texts_far_behind_and_texts_alone() -> None:
     encoder = Letters()
     reader = CascadeReader(Quick(), lambda: close_model(encoder))
-    assert [len(spans) for spans in reader.candidates("Who?", ["6 a", "-9 b"], 1)] == [1, 0]
-    assert [len(spans) for spans in reader.candidates("Who?", ["-9 b"], 1)] == [1]
-    assert reader.candidates("Who?", [], 1) == []
+    assert [len(each.spans) for each in reader.mark("Who?", ["6 a", "-9 b"], 1)] == [1, 0]
+    assert [len(each.spans) for each in reader.mark("Who?", ["-9 b"], 1)] == [1]
+    assert reader.mark("Who?", [], 1) == []
     assert len(encoder.read) == 2
 
 
 def test_without_the_better_reader_the_quick_one_is_heard() -> None:
     asked: list[int] = []
     reader = CascadeReader(Quick(), lambda: asked.append(1))
-    assert [spans[0].margin for spans in reader.candidates("Who?", ["6 a", "-9 b", "1 c"], 1)] == [6.0, -9.0, 1.0]
+    assert [each.spans[0].margin for each in reader.mark("Who?", ["6 a", "-9 b", "1 c"], 1)] == [6.0, -9.0, 1.0]
     assert not reader.closely
-    reader.candidates("Who?", ["6 a"], 1)
+    reader.mark("Who?", ["6 a"], 1)
     assert asked == [1]
 
 
@@ -320,7 +364,7 @@ def test_a_better_reader_that_does_not_load_is_told_of_once(caplog: pytest.LogCa
 
     reader = CascadeReader(Quick(), fail)
     for _ in range(2):
-        assert reader.candidates("Who?", ["6 a"], 1)[0][0].margin == 6.0
+        assert reader.mark("Who?", ["6 a"], 1)[0].spans[0].margin == 6.0
     assert [record.message for record in caplog.records] == [
         "Passages are read by the quick reader alone: The close reader does not load; set RAG_CLOSE_READER=false"
     ]
@@ -359,7 +403,7 @@ def test_without_memory_to_read_again_the_quick_reader_is_heard() -> None:
             raise MemoryError
 
     reader = CascadeReader(Quick(), lambda: close_model(Full()))
-    [[span]] = reader.candidates("Who?", ["6 a"], 1)
+    [span] = reader.mark("Who?", ["6 a"], 1)[0].spans
     assert (span.margin, span.both) == (6.0, None)
 
 
@@ -384,7 +428,7 @@ def test_what_is_counted_is_told_apart() -> None:
         ("On how many coasts is the gauge read?", "five"),
         ("In how many ports is it read?", "40"),
     ):
-        [[span, *_]] = reader.candidates(question, [text], 2)
+        span, *_ = reader.mark(question, [text], 2)[0].spans
         assert text[span.start : span.end].startswith(answer)
         assert span.margin > 0
         assert span.both is not None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.computing import by_rules
 from bench.formulas import is_right, verdicts
 from train.errors import DataError
 from train.reader.formulas import Calculation, load_calculations, read_formula
@@ -19,11 +20,14 @@ TEXT = "Revenue was 418.2 (397.5) and profit (27.9); €1.2bn is owed, of which 
 def test_all_that_is_written_can_be_computed_but_for_figures_as_few_countries_print_them() -> None:
     found = load_calculations()
     formulas = [each.formula for each in found if each.formula is not None]
-    assert len(found) > 7_000
-    assert len(formulas) > 4_000
+    assert len(found) > 16_000
+    assert len(formulas) > 9_000
     unread = [formula for formula in formulas if formula.value() is None]
-    assert len(unread) < 150
-    assert all(re.search(r"\d[ \xa0']\d|,\d|RM?\d", " ".join(formula.operands)) for formula in unread)
+    assert len(unread) < len(formulas) / 30
+    odd = [
+        formula for formula in unread if not re.search(r"\d[ \xa0']\d|,\d|RM?\d|\d[a-zA-Z]", " ".join(formula.operands))
+    ]
+    assert len(odd) < len(formulas) / 200
     # Of the others two in five are said by the text or neither said nor computed.
     assert 0.2 < sum(not each.answer and each.formula is None for each in found) / len(found) < 0.4
 
@@ -74,7 +78,7 @@ def test_what_is_computed_is_counted_by_kind() -> None:
         Calculation("t", text, "By how much did headcount change in 2023?", None, ""),
         Calculation("t", text, "What was revenue in 2023?", None, "418.2"),
     ]
-    assert verdicts(asked) == {
+    assert verdicts(asked, by_rules) == {
         "formula": Counter(right=1, wrong=1),
         "said": Counter(none=1),
         "none": Counter(none=1),

@@ -22,7 +22,7 @@ from train.reader.build import main as build
 from train.reader.cloze import cloze_examples
 from train.reader.evaluate import evaluate
 from train.reader.examples import ReadingExample, compose, held_out, occurrences, report_examples
-from train.reader.network import base_encoder, build_network, load_network, save_network, span_loss, span_scores
+from train.reader.network import base_encoder, build_network, load_network, reading_loss, save_network, scores_of
 from train.reader.packing import packed
 from train.reader.pairs import MAX_TOKENS, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, Question, load_paragraphs
@@ -220,11 +220,11 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
     batch = batch_of(pairs, torch.device("cpu"))
     torch.manual_seed(0)
     network = build_network(folder, torch.device("cpu"))
-    before = float(span_loss(span_scores(network, batch), batch).detach())
+    before = float(reading_loss(scores_of(network, batch), batch).detach())
     take_steps(network, batch, 3e-3, 60)
-    scores = span_scores(network.eval(), batch)
-    assert float(span_loss(scores, batch).detach()) < 0.2 < before
-    starts = scores[..., 0].argmax(dim=1).tolist()
+    scores = scores_of(network.eval(), batch)
+    assert float(reading_loss(scores, batch).detach()) < 0.2 < before
+    starts = scores.spans[..., 0].argmax(dim=1).tolist()
     assert all(
         start in [first for first, _ in pair.spans or ((0, 0),)] for start, pair in zip(starts, pairs, strict=True)
     )
@@ -246,7 +246,7 @@ def test_a_tiny_encoder_learns_spans_and_what_it_learnt_is_saved(
     again = build_network(folder, torch.device("cpu"))
     load_network(again, folder, tmp_path / "reader.safetensors")
     assert abs(float((again["encoder"].state_dict()[name] - base[name] - changes[name]).abs().max())) < 1e-6
-    assert float(span_loss(span_scores(again.eval(), batch), batch).detach()) < before / 2
+    assert float(reading_loss(scores_of(again.eval(), batch), batch).detach()) < before / 2
 
 
 def test_a_start_from_elsewhere_is_refused(tmp_path: Path) -> None:

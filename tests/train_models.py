@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from train.base import base_folder
-from train.reader.network import span_loss, span_scores
+from train.reader.network import reading_loss, scores_of
 from train.reader.pairs import Batch
 from train.settings import BaseSettings
 
@@ -21,7 +21,7 @@ def take_steps(network: Any, batch: Batch, rate: float, count: int) -> float:
 
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=rate)
     for _ in range(count):
-        loss = span_loss(span_scores(network, batch), batch)
+        loss = reading_loss(scores_of(network, batch), batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

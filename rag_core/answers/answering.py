@@ -115,6 +115,7 @@ def stream_answer(
     computation = compute(query, hits) if hits else None
     if computation is None and hits and policy.extracts and wording is not None and reader is not None:
         extraction = _extracted(query, hits, wording, reader)
+        computation = extraction.computation if extraction else None
     # What was read closely is judged by that; the score of the passage decides where nothing was.
     unread = computation is None and extraction is None
     reason = extraction.reason if extraction else _nothing_relevant(hits, policy) if unread else ""

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from rag_core.answers.reader import ReadSpan, SpanReader, apart
+from rag_core.answers.reader import Marked, ReadSpan, SpanReader, apart
 from rag_core.answers.readingmodels import ReadingModel
 from rag_core.collecting import first_load
 from rag_core.errors import ModelLoadError
@@ -56,27 +56,27 @@ class CascadeReader:
                 self._close = SpanReader(lambda: model, "close reader")
             self._tried = True
 
-    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
-        """Return for each text at most `count` spans that do not overlap, best first; none for what was not read again.
+    def mark(self, question: str, texts: Sequence[str], count: int) -> list[Marked]:
+        """Return what is marked in each text, at most `count` spans; none in what was not read again.
 
-        The margins are of both readers together. Where there is no memory to read again, the spans are the quick one's.
-        Raises ModelError.
+        The margins are of both readers together, the plans the better one's. Where there is no memory to read again, the
+        spans are the quick one's. Raises ModelError.
         """
         self.load()
-        quick = self._quick.candidates(question, texts, count)
+        quick = self._quick.mark(question, texts, count)
         if self._close is None:
             return quick
-        margins = [spans[0].margin if spans else -float("inf") for spans in quick]
+        margins = [each.spans[0].margin if each.spans else -float("inf") for each in quick]
         order = sorted(range(len(texts)), key=lambda text: -margins[text])[:_MOST_CLOSE]
-        chosen = [text for text in order if quick[text] and margins[text] >= margins[order[0]] - _BEHIND]
+        chosen = [text for text in order if quick[text].spans and margins[text] >= margins[order[0]] - _BEHIND]
         try:
-            again = self._close.candidates(question, [texts[text] for text in chosen], count)
+            again = self._close.mark(question, [texts[text] for text in chosen], count)
         except MemoryError:
             log.warning("There is no memory to read passages again; the quick reader's word stands")
             return quick
-        found: list[list[ReadSpan]] = [[] for _ in texts]
-        for text, spans in zip(chosen, again, strict=True):
-            found[text] = _weighed(spans, quick[text])[:count]
+        found = [Marked([]) for _ in texts]
+        for text, close in zip(chosen, again, strict=True):
+            found[text] = Marked(_weighed(close.spans, quick[text].spans)[:count], close.plan)
         return found
 
 

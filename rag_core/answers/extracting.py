@@ -15,24 +15,28 @@ from rag_core.answers.lookups import LookUp
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
 from rag_core.answers.reader import Reader
-from rag_core.answers.reading import Reading, read
+from rag_core.answers.reading import Reading, computed, mark, read
 from rag_core.answers.rowlists import RowList, find_kinds, find_rows
 from rag_core.answers.sentences import respective_figures
 from rag_core.arithmetic.citing import period_heading
 from rag_core.language.orders import stated
-from rag_core.records import AnswerSentence, Citation, Document, Hit
+from rag_core.records import AnswerSentence, Citation, Computation, Document, Hit
 
 __all__ = ["Extraction", "extract"]
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """`text` with the citations and the sentences behind it; or `reason`, where the hits do not hold an answer."""
+    """`text` with the citations and the sentences behind it; or `reason`, where the hits do not hold an answer.
+
+    Of a figure that was computed the operands are cited: `computation` has them.
+    """
 
     text: str = ""
     citations: tuple[Citation, ...] = ()
     sentences: tuple[AnswerSentence, ...] = ()
     reason: str = ""
+    computation: Computation | None = None
 
 
 def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Reader) -> Extraction | None:
@@ -60,6 +64,10 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
             return _quoted(sentences)
     if asked.open_ended:
         return None
+    marks = mark(asked, hits, reader)
+    figure = computed(query, marks)
+    if figure is not None:
+        return Extraction(figure.text, computation=figure)
     cells = look_up(asked, tables)
     if cells:
         return _looked_up(cells)
@@ -67,7 +75,7 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
     if respective:
         return _resting_on(respective.text, respective.document, [respective.span])
     fitting = Fitting(asked, tables)
-    reading = read(asked, hits, wording, reader, fitting)
+    reading = read(marks, hits, wording, fitting)
     decision = decide(reading.asked if reading else asked, reading, hits)
     if reading is None or not decision.answers:
         return Extraction(reason=decision.missing)

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rag_core.answers.planning import figure_spans
 from rag_core.answers.readingmodels import ReadingModel, encoder_model
+from rag_core.arithmetic.plans import Plan
 from rag_core.collecting import first_load
 from rag_core.config import RagConfig
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-__all__ = ["ReadSpan", "Reader", "SpanReader", "apart"]
+__all__ = ["Marked", "ReadSpan", "Reader", "SpanReader", "apart"]
 
 # Tokens that two windows of a text share, and the most of a question.
 _OVERLAP, _MOST_QUESTION = 96, 96
@@ -56,14 +58,22 @@ class ReadSpan:
 _NOTHING = ReadSpan(0, 0, -float("inf"))
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What was marked in one text: spans that do not overlap, best first, and the plan of a calculation, where one plans."""
+
+    spans: list[ReadSpan]
+    plan: Plan | None = None
+
+
 class Reader(Protocol):
     """What marks answers in passages."""
 
     def load(self) -> None:
         """Load what it reads with, once. Raises ModelError."""
 
-    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
-        """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
+    def mark(self, question: str, texts: Sequence[str], count: int) -> list[Marked]:
+        """Return what is marked in each text, at most `count` spans. Raises ModelError."""
 
 
 class SpanReader:
@@ -87,10 +97,11 @@ class SpanReader:
 
     def read(self, question: str, texts: Sequence[str]) -> list[ReadSpan]:
         """Return the best span of each text, in their order; an empty text gives an empty span. Raises ModelError."""
-        return [spans[0] if spans else _NOTHING for spans in self.candidates(question, texts, 1)]
+        marked = self.mark(question, texts, 1)
+        return [each.spans[0] if each.spans else _NOTHING for each in marked]
 
-    def candidates(self, question: str, texts: Sequence[str], count: int) -> list[list[ReadSpan]]:
-        """Return for each text at most `count` spans that do not overlap, best first. Raises ModelError."""
+    def mark(self, question: str, texts: Sequence[str], count: int) -> list[Marked]:
+        """Return what is marked in each text, at most `count` spans. Raises ModelError."""
         model = self._loaded()
         tokenizer = model.tokenizer
         asked = tokenizer.encode(_encodable(question)).ids[:-1][:_MOST_QUESTION]
@@ -101,13 +112,23 @@ class SpanReader:
         end = tokenizer.encode("").ids[-1]
         pairs = [([*asked, end, *ids, end], len(asked) + 1) for _, ids, _ in windows]
         found: list[list[ReadSpan]] = [[] for _ in texts]
-        for (number, ids, offsets), states in zip(windows, model.encoder.states(pairs) if pairs else [], strict=True):
-            scores = np.asarray(states) @ model.weight.T + model.bias
+        plans: list[list[Plan]] = [[] for _ in texts]
+        figures = [figure_spans(text) if model.planner else [] for text in texts]
+        for (number, ids, offsets), read_states in zip(
+            windows, model.encoder.states(pairs) if pairs else [], strict=True
+        ):
+            states = np.asarray(read_states)
+            scores = states @ model.weight.T + model.bias
             for first, last, margin in _best(scores, len(asked) + 1, len(ids), count):
                 start, stop = _whole(texts[number], offsets[first][0], offsets[last][1])
                 if stop > start:
                     found[number].append(ReadSpan(start, stop, margin))
-        return [apart(spans)[:count] for spans in found]
+            if model.planner:
+                plans[number].append(
+                    model.planner.plan(states, len(asked) + 1, texts[number], figures[number], offsets)
+                )
+        best = [max(several, key=lambda plan: plan.probability, default=None) for several in plans]
+        return [Marked(apart(spans)[:count], plan) for spans, plan in zip(found, best, strict=True)]
 
     def _loaded(self) -> ReadingModel:
         with self._lock:

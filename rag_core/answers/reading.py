@@ -15,23 +15,36 @@ from rag_core.answers.evidence import Evidence, find_evidence
 from rag_core.answers.latest import Candidate, prefer_latest, within_sentence
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import Asked, analyse
-from rag_core.answers.reader import Reader, ReadSpan
+from rag_core.answers.reader import Marked, Reader, ReadSpan
 from rag_core.answers.roles import holders, lacks_role, restated, signatures
 from rag_core.answers.widening import whole_answer
+from rag_core.arithmetic.planned import compute_planned
 from rag_core.language.orders import asks_about_orders, gives_orders
 from rag_core.language.sentences import sentence_spans
-from rag_core.records import Hit
+from rag_core.records import Computation, Hit
 
-__all__ = ["Reading", "read"]
+__all__ = ["Marks", "Reading", "computed", "mark", "read"]
 
 # Passages that are read closely, each in about 0.05 s on a core.
 _MOST_HITS = 4
 # Spans of each that are weighed.
 _MOST_SPANS = 6
+# Probability of a plan from which on it is computed.
+_PLANNED = 0.6
 # Characters of a document that say whose it is.
 _OPENING = 400
 # Nats of a name that stands as a signature, or in a table of offices.
 _SIGNED = 8.0
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a reader marked in the `texts` of `hits`, for the question as it was put to it, perhaps in other words."""
+
+    asked: Asked
+    hits: tuple[Hit, ...]
+    texts: tuple[str, ...]
+    found: tuple[Marked, ...]
 
 
 @dataclass(frozen=True)
@@ -57,17 +70,32 @@ class Reading:
         return " ".join(self.evidence.hit.document.text[self.start : self.end].split())
 
 
-def read(
-    asked: Asked, hits: Sequence[Hit], wording: WordNearness, reader: Reader, fitting: Fitting | None = None
-) -> Reading | None:
-    """Return what answers `asked` best, None where there is nothing to read; `fitting` judges cells. Raises ModelError."""
+def mark(asked: Asked, hits: Sequence[Hit], reader: Reader) -> Marks:
+    """Return what `reader` marks in the first hits. Raises ModelError."""
     shown = hits[:_MOST_HITS]
     own = " ".join(f"{hit.document.name} {hit.document.text[:_OPENING]}" for hit in shown)
     plain = analyse(restated(asked.text, own) or asked.text)
     if any(not lacks_role(plain, hit.text, 0, len(hit.text)) for hit in shown):
         asked = plain
-    texts = [_readable(asked, hit) for hit in shown]
-    found = reader.candidates(asked.text, texts, _MOST_SPANS)
+    texts = tuple(_readable(asked, hit) for hit in shown)
+    return Marks(asked, tuple(shown), texts, tuple(reader.mark(asked.text, texts, _MOST_SPANS)))
+
+
+def computed(question: str, marks: Marks) -> Computation | None:
+    """Return the figure that the surest plan for `question` comes to, None where none is sure enough."""
+    best = max(
+        ((each.plan, hit) for each, hit in zip(marks.found, marks.hits, strict=True) if each.plan is not None),
+        key=lambda item: item[0].probability,
+        default=None,
+    )
+    if best is None or best[0].probability < _PLANNED:
+        return None
+    return compute_planned(question, *best)
+
+
+def read(marks: Marks, hits: Sequence[Hit], wording: WordNearness, fitting: Fitting | None = None) -> Reading | None:
+    """Return what answers best of what is marked, None where there is nothing to read; `fitting` judges cells."""
+    asked, shown, texts = marks.asked, marks.hits, marks.texts
     signed = [
         [ReadSpan(*span, _SIGNED) for span in (*signatures(asked.text, text), *holders(asked, text))] for text in texts
     ]
@@ -80,8 +108,8 @@ def read(
             end,
             doubts_about(asked, hit, hit.start + span.start, end),
         )
-        for spans, more, hit in zip(found, signed, shown, strict=True)
-        for span in (*spans, *more)
+        for each, more, hit in zip(marks.found, signed, shown, strict=True)
+        for span in (*each.spans, *more)
         for end in [within_sentence(asked, hit, hit.start + span.start, hit.start + span.end)]
     ]
     if not weighed:

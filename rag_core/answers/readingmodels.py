@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rag_core.answers.planning import Planner
 from rag_core.config import EmbeddingConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.bidirectional import bidirectional_encoder
@@ -49,7 +50,7 @@ class ReadingModel:
     """What reads: an encoder of ids to states, its tokenizer, and weight (2, size) and bias (2) of the head over states.
 
     The tokenizer puts its marks around a text; what is read is a question, a passage behind it, and the closing mark.
-    `window` is how many tokens both have together, as trained.
+    `window` is how many tokens both have together, as trained. `planner` is there where it plans calculations, too.
     """
 
     encoder: _Encoder
@@ -57,6 +58,7 @@ class ReadingModel:
     weight: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
     window: int
+    planner: Planner | None = None
 
 
 def encoder_model(cache: Path) -> ReadingModel:
@@ -92,7 +94,11 @@ def generator_model(cache: Path) -> ReadingModel | None:
     try:
         folder = converted(source.path, cache)
         found = bidirectional_encoder(folder, GENERATOR_FILE, cache)
-        return None if found is None else ReadingModel(found[0], pair_tokenizer(folder), found[1], found[2], 512)
+        if found is None:
+            return None
+        encoder, heads = found
+        planner = Planner(*heads["shapes"], *heads["roles"])
+        return ReadingModel(encoder, pair_tokenizer(folder), *heads["head"], 512, planner)
     except ModelError:
         raise
     except Exception as error:

@@ -12,6 +12,7 @@ from rag_core.arithmetic.operations import Number, Result, calculate, compound, 
 from rag_core.arithmetic.phrases import BY_AMOUNT
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Point, Series
+from rag_core.arithmetic.units import one_currency
 
 __all__ = ["numbers_of", "result_of"]
 
@@ -29,7 +30,7 @@ def result_of(asked: Asked, choice: Choice) -> Result | None:
     if asked.operation in ("count", "highest", "lowest"):
         return _compared(asked, operands)
     if asked.operation in ("ratio", "percentage of"):
-        if percent or not _same_currency(operands):
+        if percent or not one_currency(series.unit for series, _ in operands):
             return None
         share = _share(asked, numbers, choice.parts)
         # A part is not larger than its whole.
@@ -50,10 +51,6 @@ def result_of(asked: Asked, choice: Choice) -> Result | None:
     if asked.operation == "change" and asked.kind == "points" and not percent:
         return None
     return calculate(asked.operation, numbers, falling=asked.falling, ordered=asked.kind == "signed")
-
-
-def _same_currency(operands: Sequence[tuple[Series, Point]]) -> bool:
-    return len({series.unit.currency for series, _ in operands if series.unit.currency}) < 2
 
 
 def numbers_of(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Number]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -14,9 +14,12 @@ __all__ = [
     "is_moneyless",
     "is_unscaled",
     "minor_currency",
+    "one_currency",
     "prose_unit",
 ]
 
+# One way to write each currency that is written in several.
+_WRITTEN = {"£": "GBP", "€": "EUR", "$": "USD", "US$": "USD", "¥": "JPY", "RMB": "CNY", "₹": "INR"}
 SCALE_NAMES = {0: "", 3: "thousand", 6: "million", 9: "billion"}
 
 _WORDS = {
@@ -144,3 +147,8 @@ def _currency(text: str) -> str:
     if found := _NAME.search(text):
         return _NAMED[found[1].lower()]
     return ""
+
+
+def one_currency(units: Iterable[Unit]) -> bool:
+    """Tell whether all amounts that name a currency name the same one, however it is written."""
+    return len({_WRITTEN.get(unit.currency, unit.currency) for unit in units if unit.currency}) < 2

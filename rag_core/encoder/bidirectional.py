@@ -29,23 +29,34 @@ from rag_core.engines.jit import READING, load_kernels
 from rag_core.engines.llama import LlamaSettings, read_settings, turns
 from rag_core.engines.weights import FolderTensors
 
-__all__ = ["LAST_NORM", "MATRICES", "NORMS", "BidirectionalEncoder", "bidirectional_encoder", "generator_digest"]
+__all__ = [
+    "HEADS",
+    "LAST_NORM",
+    "MATRICES",
+    "NORMS",
+    "BidirectionalEncoder",
+    "bidirectional_encoder",
+    "generator_digest",
+]
 
 log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
+Heads = dict[str, tuple[Floats, Floats]]
 MATRICES = (
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj",
     "mlp.down_proj",
 )  # fmt: skip
 NORMS = ("input_layernorm", "post_attention_layernorm")
 LAST_NORM = "model.norm"
+# What is read off the states: where an answer starts and ends, which shape a formula has, and what figures do in it.
+HEADS = ("head", "shapes", "roles")
 _EMBEDDING = "model.embed_tokens.weight"
 _DIGESTED = "model.layers.0.self_attn.q_proj.weight"
 # Matrices that the kernels read as one.
 _JOINED = (("joined", MATRICES[:3]), *((name.rpartition(".")[2], (name,)) for name in MATRICES[3:]))
 # Raise it when what is kept changes its form.
-_FORM = "1"
+_FORM = "2"
 # Places that are prepared: more than a window of the reader's has.
 _MOST_PLACES = 1_024
 _UNUSED_SECONDS, _ABANDONED_SECONDS = 30 * 86_400, 3_600
@@ -57,13 +68,12 @@ def generator_digest(folder: Path) -> str:
     return hashlib.sha256(np.ascontiguousarray(matrix, dtype=np.float32).tobytes()).hexdigest()[:16]
 
 
-def bidirectional_encoder(
-    folder: Path, change: Path, cache: Path
-) -> tuple[BidirectionalEncoder, Floats, Floats] | None:
-    """Return the model in `folder` with `change` added, and weight and bias of the head that the change holds.
+def bidirectional_encoder(folder: Path, change: Path, cache: Path) -> tuple[BidirectionalEncoder, Heads] | None:
+    """Return the model in `folder` with `change` added, and weight and bias of each head that the change holds.
 
-    None where the processor does not multiply bytes, where the model is of another kind, or where the change was trained
-    from another one. Raises what safetensors raises, OSError and MemoryError.
+    A head is called by its name in HEADS: its weight is float32 (outputs, hidden), its bias (outputs). None where the
+    processor does not multiply bytes, where the model is of another kind, or where the change was trained from another one.
+    Raises what safetensors raises, OSError and MemoryError.
     """
     settings = read_settings(folder)
     if settings is None or not _divides(settings) or not multiplies_bytes():
@@ -77,8 +87,8 @@ def bidirectional_encoder(
             return None
         parts = made
         _keep(parts, kept)
-    encoder = BidirectionalEncoder(parts, settings, cache)
-    return encoder, parts["head.weight"], parts["head.bias"]
+    heads = {name: (parts[f"{name}.weight"], parts[f"{name}.bias"]) for name in HEADS}
+    return BidirectionalEncoder(parts, settings, cache), heads
 
 
 class BidirectionalEncoder:
@@ -136,8 +146,12 @@ def _fits(parts: Arrays, s: LlamaSettings) -> bool:
         shapes[f"{name}.weights"] = (s.layers, tiles, size // 4, TILE, 4)
         shapes[f"{name}.factors"] = (s.layers, tiles, size // GROUP, 2, TILE)
     shapes |= {"words": (s.vocabulary, s.hidden), "words.scales": (s.vocabulary, s.hidden // GROUP)}
-    shapes |= {"head.weight": (2, s.hidden), "head.bias": (2,)}
-    return all(name in parts and parts[name].shape == shape for name, shape in shapes.items())
+    return all(name in parts and parts[name].shape == shape for name, shape in shapes.items()) and all(
+        f"{name}.bias" in parts
+        and f"{name}.weight" in parts
+        and parts[f"{name}.weight"].shape == (len(parts[f"{name}.bias"]), s.hidden)
+        for name in HEADS
+    )
 
 
 def _merged(folder: Path, change: Path, s: LlamaSettings) -> Arrays | None:
@@ -148,7 +162,7 @@ def _merged(folder: Path, change: Path, s: LlamaSettings) -> Arrays | None:
         return None
     changes = {name: tensor.numpy() for name, tensor in unpacked(load_file(str(change))).items()}
     base = FolderTensors(folder)
-    parts: Arrays = {name: changes[name] for name in ("head.weight", "head.bias")}
+    parts: Arrays = {name: changes[name] for head in HEADS for name in (f"{head}.weight", f"{head}.bias")}
     for name, names in _JOINED:
         layers = [
             rounded(np.concatenate([_changed(base, changes, f"model.layers.{layer}.{part}") for part in names]))

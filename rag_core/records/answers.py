@@ -36,6 +36,8 @@ Operation = Literal[
     "average",
     "ratio",
     "percentage of",
+    "product",
+    "complement",
     "count",
     "highest",
     "lowest",

@@ -20,11 +20,17 @@ _HELD_OUT_EVERY = 8
 
 @dataclass(frozen=True, slots=True)
 class ReadingExample:
-    """A question with the passages that are shown; `answer` stands in one of them, or is empty."""
+    """A question with the passages that are shown; `answer` stands in one of them, or is empty.
+
+    Where the answer is to be computed, `shape` is the number of the formula's in SHAPES, and `figures` are the roles of its
+    operands with the places of their first digits in the passages, joined by an empty line; `shape` is None elsewhere.
+    """
 
     question: str
     passages: tuple[str, ...]
     answer: str
+    shape: int | None = None
+    figures: tuple[tuple[int, int], ...] = ()
 
 
 def occurrences(text: str, answer: str) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import add, mul, sub, truediv
@@ -21,10 +21,12 @@ from train.errors import DataError
 from train.reader.examples import occurrences
 from train.reader.paragraphs import Block, read_blocks, said
 
-__all__ = ["FORMULAS", "Calculation", "Formula", "load_calculations", "read_formula"]
+__all__ = ["FORMULAS", "Calculation", "Formula", "apart", "load_calculations", "read_formula"]
 
 FORMULAS = Path(__file__).parent / "formulas"
 _OPERAND = re.compile(r"\[([^\]]+)\]")
+# One text in so many is kept from training.
+_HELD_OUT_EVERY = 8
 _STEPS: Mapping[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
     ast.Add: add,
     ast.Sub: sub,
@@ -69,6 +71,19 @@ def load_calculations(folder: Path = FORMULAS) -> list[Calculation]:
     if not found:
         raise DataError(f"{folder} holds no questions; name a folder with .txt files")
     return found
+
+
+def apart(calculations: Sequence[Calculation]) -> tuple[list[Calculation], list[Calculation]]:
+    """Return (trained on, held out): of each file the questions of every eighth text are held out."""
+    texts: dict[str, dict[str, int]] = {}
+    for each in calculations:
+        own = texts.setdefault(each.topic, {})
+        own.setdefault(each.text, len(own))
+    held = [texts[each.topic][each.text] % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1 for each in calculations]
+    return (
+        [each for each, out in zip(calculations, held, strict=True) if not out],
+        [each for each, out in zip(calculations, held, strict=True) if out],
+    )
 
 
 def read_formula(answer: str, text: str) -> Formula:

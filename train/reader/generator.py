@@ -8,6 +8,7 @@ The sum is what the rows are multiplied with, since it costs little beside them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from rag_core.encoder.bidirectional import LAST_NORM, MATRICES, NORMS, generator_digest
+from rag_core.arithmetic.plans import ROLES, SHAPES
+from rag_core.encoder.bidirectional import HEADS, LAST_NORM, MATRICES, NORMS, generator_digest
 from rag_core.engines.llama import LlamaSettings, read_settings
 from train.errors import BaseModelError, CheckpointError
 from train.reader.packing import packed, read_whole, save_whole
@@ -129,11 +131,13 @@ def build_generator(folder: Path, device: torch.device, rank: int) -> torch.nn.M
             f"{folder} holds no plain Llama-type model; name a folder with config.json and safetensors"
         )
     weights = load_file(folder / "model.safetensors")
-    head = torch.nn.Linear(settings.hidden, 2)
-    torch.nn.init.normal_(head.weight, std=0.02)
-    torch.nn.init.zeros_(head.bias)
+    heads = {"head": torch.nn.Linear(settings.hidden, 2), "shapes": torch.nn.Linear(settings.hidden, len(SHAPES))}
+    heads["roles"] = torch.nn.Linear(settings.hidden, len(ROLES))
+    for head in heads.values():
+        torch.nn.init.normal_(head.weight, std=0.02)
+        torch.nn.init.zeros_(head.bias)
     encoder = AdaptedGenerator(weights, settings, rank).to_device(device)
-    return torch.nn.ModuleDict({"encoder": encoder, "head": head.to(device)})
+    return torch.nn.ModuleDict({"encoder": encoder, **{name: head.to(device) for name, head in heads.items()}})
 
 
 def load_generator(network: Any, folder: Path, path: Path) -> None:
@@ -144,12 +148,19 @@ def load_generator(network: Any, folder: Path, path: Path) -> None:
     places = {f"{name}.down": down for name, down in zip(matrices, encoder.down, strict=True)}
     places |= {f"{name}.up": up.T for name, up in zip(matrices, encoder.up, strict=True)}
     places |= dict(zip(norms, [*encoder.norms, encoder.last_norm], strict=True))
-    places |= {f"head.{name}": parameter for name, parameter in network["head"].named_parameters()}
+    places |= dict(_heads(network))
     with torch.no_grad():
         for name, place in places.items():
             if name not in stored or stored[name].shape != place.shape:
                 raise CheckpointError(f"{path} holds other adapters ({name}); start from a file of the same rank")
             place.copy_(stored[name])
+
+
+def _heads(network: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Yield weight and bias of each head, by the name that it is kept under."""
+    for head in HEADS:
+        for name, parameter in network[head].named_parameters():
+            yield f"{head}.{name}", parameter
 
 
 def _names(layers: int) -> tuple[list[str], list[str]]:
@@ -175,6 +186,5 @@ def save_generator(network: Any, folder: Path, path: Path) -> None:
         keep(f"{name}.up", up.T)
     for name, norm in zip(norms, [*encoder.norms, encoder.last_norm], strict=True):
         stored[name] = norm.detach().float().cpu().contiguous()
-    stored["head.weight"] = network["head"].weight.detach().float().cpu()
-    stored["head.bias"] = network["head"].bias.detach().float().cpu()
+    stored |= {name: parameter.detach().float().cpu() for name, parameter in _heads(network)}
     save_whole(stored, path, generator_digest(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,17 @@ if TYPE_CHECKING:
 
     from train.reader.pairs import Batch
 
-__all__ = ["base_encoder", "build_network", "load_network", "save_network", "span_loss", "span_scores"]
+__all__ = ["Scores", "base_encoder", "build_network", "load_network", "reading_loss", "save_network", "scores_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores float32: `spans` (rows, tokens, 2), and of a network that plans `shapes` (rows, shapes) and `roles` (rows,
+    tokens, 3)."""
+
+    spans: torch.Tensor
+    shapes: torch.Tensor | None = None
+    roles: torch.Tensor | None = None
 
 
 def base_encoder() -> Path:
@@ -64,24 +75,36 @@ def save_network(network: Any, folder: Path, path: Path) -> None:
     save_reader(kept, base, path)
 
 
-def span_scores(network: Any, batch: Batch) -> torch.Tensor:
-    """Return scores float32 (rows, tokens, 2); only the passage's tokens and the first one, no answer, can be chosen."""
+def scores_of(network: Any, batch: Batch) -> Scores:
+    """Return the scores of a batch; only the passage's tokens and the first one, no answer, can be chosen."""
     import torch
 
     with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16, enabled=batch.ids.is_cuda):
         states = network["encoder"](
             input_ids=batch.ids, token_type_ids=batch.segments, attention_mask=batch.mask
-        ).last_hidden_state
-    scores: torch.Tensor = network["head"](states.float())
-    allowed = batch.segments.bool()
+        ).last_hidden_state.float()
+    passage = batch.segments.bool()
+    allowed = passage.clone()
     allowed[:, 0] = True
-    return scores.masked_fill(~allowed[..., None], -1e4)
+    spans = network["head"](states).masked_fill(~allowed[..., None], -1e4)
+    if "shapes" not in network:
+        return Scores(spans)
+    return Scores(
+        spans, network["shapes"](states[:, 0]), network["roles"](states).masked_fill(~passage[..., None], -1e4)
+    )
 
 
-def span_loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Return the mean negative log likelihood of the answers in nats, summed over the places where one stands."""
+def reading_loss(scores: Scores, batch: Batch) -> torch.Tensor:
+    """Return the mean negative log likelihood in nats: of the answers, summed over the places where one stands, and, for
+    a network that plans, of the formula's shape and of its figures in their roles."""
     import torch
 
-    likely = scores.log_softmax(dim=1)
+    likely = scores.spans.log_softmax(dim=1)
     starts, ends = likely[..., 0].gather(1, batch.starts), likely[..., 1].gather(1, batch.ends)
-    return -torch.logsumexp(starts + ends + batch.places, dim=1).mean()
+    loss: torch.Tensor = -torch.logsumexp(starts + ends + batch.places, dim=1).mean()
+    if scores.shapes is None or scores.roles is None:
+        return loss
+    rows = torch.arange(len(batch.figures), device=batch.figures.device)[:, None]
+    figures = scores.roles.log_softmax(dim=1)[rows, batch.figures, batch.roles]
+    shapes = torch.nn.functional.cross_entropy(scores.shapes, batch.shapes)
+    return loss + shapes - (figures * batch.weights).sum(dim=1).mean()

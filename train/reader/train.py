@@ -18,10 +18,12 @@ from rag_core.answers.readingmodels import pair_tokenizer, plain_tokenizer
 from train.errors import DataError
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
+from train.reader.formulas import Calculation, apart, load_calculations
 from train.reader.generator import build_generator, generator_folder, load_generator, save_generator
-from train.reader.network import base_encoder, build_network, load_network, save_network, span_loss, span_scores
+from train.reader.network import base_encoder, build_network, load_network, reading_loss, save_network, scores_of
 from train.reader.pairs import MAX_TOKENS, Pair, batch_of, encode_pairs
 from train.reader.paragraphs import Paragraph, load_paragraphs
+from train.reader.planning import calculation_examples
 from train.terminal import command_parser, note, run, write
 
 # Of the generator's adapters, and the most tokens of its rows: it writes figures with a token a digit.
@@ -32,7 +34,8 @@ __all__ = ["Recipe", "epoch_batches", "main", "train_reader"]
 _DESCRIPTION = """Train a reading model: MiniLM on the paragraphs of train/reader, on invented reports, and on gaps.
 
 A GPU does it in minutes; two CPU cores take a night. FILE is what rag_core/data/reader.safetensors is. With --generator
-it is SmolLM2 that learns, its layers seeing both ways, and FILE is what close_reader.safetensors there is."""
+it is SmolLM2 that learns, its layers seeing both ways, and FILE is what close_reader.safetensors there is; it learns to plan
+calculations, too."""
 _EXAMPLES = """
 python -m train.reader.train runs/reader.safetensors
 python -m train.reader.train runs/reader.safetensors --all --epochs 8 --rate 5e-4
@@ -71,13 +74,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rows", type=int, default=Recipe.rows, help="rows a step")
     parser.add_argument("--reports", type=int, default=Recipe.reports, help="rows over invented reports an epoch")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--all", action="store_true", help="train on the held-out paragraphs too")
+    parser.add_argument("--all", action="store_true", help="train on the held-out paragraphs too, not on formulas'")
     parser.add_argument(
         "--average", type=float, default=Recipe.average, help="share of the running average a step keeps"
     )
     parser.add_argument("--generator", action="store_true", help="train the generator, not the sentence encoder")
     parser.add_argument("--start", type=Path, help="go on from what this file of an earlier run learnt")
     options = parser.parse_args(arguments)
+    calculations, _ = apart(load_calculations())
     recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed, average=options.average)
     if options.generator:
         recipe = replace(recipe, gaps=False, rank=_RANK, tokens=_GENERATOR_TOKENS)
@@ -89,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     def save(network: Any) -> None:
         (save_generator if options.generator else save_network)(network, folder, options.file)
 
-    train_reader(paragraphs if options.all else trained, recipe, folder, save, options.start)
+    train_reader(paragraphs if options.all else trained, calculations, recipe, folder, save, options.start)
     write(f"{options.file}\n")
     if not options.all:
         note(f"{len(held)} paragraphs were held out")
@@ -98,6 +102,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def train_reader(
     paragraphs: Sequence[Paragraph],
+    calculations: Sequence[Calculation],
     recipe: Recipe,
     folder: Path,
     on_epoch: Callable[[Any], object] = lambda _: None,
@@ -112,7 +117,7 @@ def train_reader(
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    epochs = epoch_batches(paragraphs, recipe, folder, (os.cpu_count() or 2) // 2)
+    epochs = epoch_batches(paragraphs, calculations, recipe, folder, (os.cpu_count() or 2) // 2)
     network = (build_generator(folder, device, recipe.rank) if recipe.rank else build_network(folder, device)).train()
     if start is not None:
         (load_generator if recipe.rank else load_network)(network, folder, start)
@@ -131,7 +136,7 @@ def train_reader(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             batch = batch_of(pairs, device)
-            loss = span_loss(span_scores(network, batch), batch)
+            loss = reading_loss(scores_of(network, batch), batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(learning, 1.0)
@@ -151,10 +156,14 @@ def train_reader(
 
 
 def epoch_batches(
-    paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, workers: int = 1
+    paragraphs: Sequence[Paragraph],
+    calculations: Sequence[Calculation],
+    recipe: Recipe,
+    folder: Path,
+    workers: int = 1,
 ) -> Iterator[list[list[Pair]]]:
     """Yield the batches of each epoch. One takes some 20 s to encode, so several processes do it ahead."""
-    work = partial(_epoch, paragraphs, recipe, folder)
+    work = partial(_epoch, paragraphs, calculations, recipe, folder)
     if workers < 2:
         yield from map(work, range(recipe.epochs))
         return
@@ -162,11 +171,21 @@ def epoch_batches(
         yield from pool.map(work, range(recipe.epochs))
 
 
-def _epoch(paragraphs: Sequence[Paragraph], recipe: Recipe, folder: Path, number: int) -> list[list[Pair]]:
-    """Return the batches of an epoch: rows of like length together, in an order of their own."""
+def _epoch(
+    paragraphs: Sequence[Paragraph],
+    calculations: Sequence[Calculation],
+    recipe: Recipe,
+    folder: Path,
+    number: int,
+) -> list[list[Pair]]:
+    """Return the batches of an epoch: rows of like length together, in an order of their own.
+
+    Only the generator learns to plan; the encoder is shown what is said or not there.
+    """
     tokenizer = pair_tokenizer(folder) if recipe.rank else plain_tokenizer(folder)
     chance = random.Random(1_000 * recipe.seed + number)  # noqa: S311
     examples: list[ReadingExample] = compose(paragraphs, chance) + report_examples(recipe.reports, chance)
+    examples += calculation_examples([each for each in calculations if recipe.rank or each.formula is None], chance)
     if recipe.gaps:
         gaps = cloze_examples(paragraphs, chance)
         # Practice at first; towards the end only what people would ask.

@@ -1,0 +1,190 @@
+"""Plans of calculations: the shape of a formula, the figures that a head chooses, and what they come to in code."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag_core import Document, Hit, RagConfig
+from rag_core.answers.planning import Planner, figure_spans
+from rag_core.arithmetic.planned import compute_planned
+from rag_core.arithmetic.plans import OTHER, ROLES, SHAPES, Plan, Shape
+from rag_core.loading.opening import load_document
+from rag_core.records import Window
+from train.reader.formulas import apart, load_calculations, read_formula
+from train.reader.planning import _redrawn, calculation_examples, planned
+
+FIGURES = "Of 40, 30 and 20 there were 10 and 50% left."
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "roles"),
+    [
+        ("= [40] - [30]", "difference", "+-"),
+        ("= [40] - [30] - [20]", "difference", "+--"),
+        ("= [40] - ([30] - [20])", "difference", "+-+"),
+        ("= [40] + [30] + [20]", "sum", "+++"),
+        ("= [40] / [30] %", "percentage of", "+/"),
+        ("= [40] / ([30] + [20]) %", "percentage of", "+//"),
+        ("= ([40] - [30]) / [30] %", "percentage change", "+-"),
+        ("= ([40] - [30]) / [20] %", "percentage of", "+-/"),
+        ("= [40] / [30]", "ratio", "+/"),
+        ("= [40] * [50%]", "product", "++"),
+        ("= 100 - [50%]", "complement", "+"),
+        ("= avg([40], [30], [20])", "average", "+++"),
+        ("= [40] / 12", None, ""),
+        ("= [40] / ([30] - [20])", None, ""),
+        ("= [40] - [30] - [20] - [10] - [50%]", None, ""),
+        ("= [40] * ([30] + [20])", None, ""),
+    ],
+)
+def test_a_formula_has_a_shape_and_its_operands_have_roles(answer: str, kind: str | None, roles: str) -> None:
+    shape, found = planned(read_formula(answer, FIGURES))
+    assert shape.kind == kind
+    assert "".join("+-/"[role] for role, _ in sorted(found, key=lambda item: item[1])) == roles
+    assert (shape == OTHER) == (not found)
+
+
+def test_most_of_what_is_written_has_a_shape() -> None:
+    shapes = [planned(each.formula)[0] for each in load_calculations() if each.formula is not None]
+    assert sum(shape == OTHER for shape in shapes) < len(shapes) * 0.06
+    assert {shape for shape in SHAPES if shape.kind} - set(shapes) <= {Shape("percentage of", 3, 0, 1)}
+
+
+def test_texts_are_held_out_whole() -> None:
+    trained, held = apart(load_calculations())
+    assert not {each.text for each in trained} & {each.text for each in held}
+    assert 0.08 < len(held) / (len(held) + len(trained)) < 0.16
+
+
+def test_figures_are_drawn_anew_and_the_formula_with_them() -> None:
+    asked = [each for each in load_calculations()[:300] if each.formula is not None]
+    changed = 0
+    for each in asked:
+        other = _redrawn(each, random.Random(1))
+        assert other.formula is not None
+        assert each.formula is not None
+        assert other.formula.expression == each.formula.expression
+        assert re.sub(r"\d", "0", other.text) == re.sub(r"\d", "0", each.text)
+        assert set(re.findall(r"\b20\d\d\b(?![.,]\d)", each.text)) <= set(re.findall(r"\b20\d\d\b", other.text))
+        changed += other.text != each.text
+    assert changed > len(asked) * 0.7
+
+
+def test_examples_mark_the_first_digits_of_operands() -> None:
+    for example in calculation_examples(load_calculations()[:200], random.Random(2)):
+        text = "\n\n".join(example.passages)
+        assert all(text[place].isdigit() for _, place in example.figures)
+        assert example.shape is not None
+        assert bool(example.figures) == any(SHAPES[example.shape].counts)
+
+
+def heads(
+    text: str, shape: Shape, roles: dict[str, str]
+) -> tuple[Planner, np.ndarray[Any, Any], list[tuple[int, int]]]:
+    """Return a planner, and states of a token a character, that choose the figures (by text) of each role."""
+    states = np.zeros((len(text) + 1, 4), dtype=np.float32)
+    states[0, 3] = 1.0
+    for figure, role in roles.items():
+        states[1 + text.index(figure), "+-/".index(role)] = 1.0
+    shapes = np.zeros((len(SHAPES), 4), dtype=np.float32)
+    shapes[SHAPES.index(shape), 3] = 10.0
+    pointing = np.eye(4, dtype=np.float32)[:3] * 10.0
+    planner = Planner(shapes, np.zeros(len(SHAPES), np.float32), pointing, np.zeros(3, np.float32))
+    return planner, states, [(place, place + 1) for place in range(len(text))]
+
+
+def test_the_head_chooses_a_shape_and_its_figures() -> None:
+    shape = next(shape for shape in SHAPES if shape.kind == "sum" and shape.adds == 2)
+    planner, states, offsets = heads(FIGURES, shape, {"40": "+", "20": "+"})
+    plan = planner.plan(states, 1, FIGURES, figure_spans(FIGURES), offsets)
+    assert plan.shape == shape
+    assert sorted(FIGURES[start:end] for start, end in plan.figures[0]) == ["20", "40"]
+    assert plan.figures[1:] == ((), ())
+    assert plan.probability > 0.9
+    assert plan.needed > 0.99
+
+
+def test_no_figure_is_taken_twice_and_too_few_make_no_plan() -> None:
+    shape = Shape("difference", 1, 1)
+    planner, states, offsets = heads(FIGURES, shape, {"40": "+"})
+    states[1 + FIGURES.index("40"), 1] = 1.0
+    plan = planner.plan(states, 1, FIGURES, figure_spans(FIGURES), offsets)
+    assert plan.figures[0] != plan.figures[1]
+    assert plan.probability < 0.5
+    assert planner.plan(states, 1, "No figures.", [], offsets).probability == 0
+    # Of a window that holds one figure alone, no difference.
+    end = FIGURES.index(",")
+    assert planner.plan(states[: end + 1], 1, FIGURES, figure_spans(FIGURES), offsets[:end]).probability == 0
+
+
+TABLE = """Halden Glass plc, year to 31 March (GBP million) | 2023 | 2022
+Revenue | 418.2 | 397.5
+Tax paid | (31.0) | (28.5)
+Result of the year | 12.4 | (7.1)
+Other income | (2.2) | 3.0
+Rate of tax | 19.5% | 19.0%
+
+Capital spending came to £22.6 million, of which £940 thousand went into the new furnace. The plan was $30 million."""
+
+
+def plan_over(text: str, kind: str, *roles: str) -> Plan:
+    """Return the plan over figures by their text, a string of them for each role, parted by semicolons."""
+    figures = tuple(
+        tuple((text.index(figure), text.index(figure) + len(figure)) for figure in role.split(";") if figure)
+        for role in (*roles, *[""] * (len(ROLES) - len(roles)))
+    )
+    shape = next(shape for shape in SHAPES if shape.kind == kind and shape.counts == tuple(map(len, figures)))
+    return Plan(shape, figures, 1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def hit(tmp_path_factory: pytest.TempPathFactory) -> Hit:
+    path = tmp_path_factory.mktemp("planned") / "report.txt"
+    path.write_text(TABLE, encoding="utf-8")
+    document: Document = load_document(path, RagConfig().limits)
+    end = len(document.text)
+    return Hit(document, 1, 0, end, document.text, 1.0, Window(0, end))
+
+
+@pytest.mark.parametrize(
+    ("kind", "roles", "text", "formula"),
+    [
+        ("difference", ("418.2", "397.5"), "GBP 20.7 million", "418.2 − 397.5 = GBP 20.7 million"),
+        ("difference", ("31.0", "28.5"), "GBP 2.5 million", "31.0 − 28.5 = GBP 2.5 million"),
+        ("difference", ("12.4", "(7.1)"), "GBP 19.5 million", "12.4 − (−7.1) = GBP 19.5 million"),
+        ("difference", ("418.2", "(31.0)"), "GBP 387.2 million", "418.2 − 31.0 = GBP 387.2 million"),
+        ("difference", ("19.5%", "19.0%"), "0.5 percentage points", "19.5 − 19.0 = 0.5 percentage points"),
+        ("difference", ("£22.6 million", "£940 thousand"), "£21.660 million", "22.6 − 0.940 = £21.660 million"),
+        ("percentage change", ("418.2", "397.5"), "5.21%", "(418.2 − 397.5) / 397.5 = 5.21%"),
+        ("percentage of", ("31.0", "", "418.2"), "7.41%", "31.0 / 418.2 = 7.41%"),
+        ("percentage of", ("£22.6 million", "", "418.2;397.5"), "2.77%", "22.6 / (418.2 + 397.5) = 2.77%"),
+        ("ratio", ("418.2", "", "31.0"), "13.49", "418.2 / 31.0 = 13.49"),
+        ("sum", ("12.4;(2.2)",), "GBP 10.2 million", "12.4 + (−2.2) = GBP 10.2 million"),
+        ("product", ("418.2;19.5%",), "GBP 81.55 million", "418.2 × 19.5% = GBP 81.55 million"),
+        ("complement", ("19.5%",), "80.5%", "100 − 19.5 = 80.5%"),
+        ("average", ("418.2;397.5",), "GBP 407.85 million", "(418.2 + 397.5) / 2 = GBP 407.85 million"),
+        # Years, two currencies, a figure taken twice and a share of a rate do not go together.
+        ("difference", ("2023", "2022"), None, None),
+        ("difference", ("£22.6 million", "$30 million"), None, None),
+        ("sum", ("418.2;418.2",), None, None),
+        ("percentage of", ("19.5%", "", "418.2"), None, None),
+        ("complement", ("418.2",), None, None),
+    ],
+)
+def test_a_plan_comes_to_a_figure_or_to_none(
+    hit: Hit, kind: str, roles: tuple[str, ...], text: str | None, formula: str | None
+) -> None:
+    found = compute_planned("What is it?", plan_over(hit.text, kind, *roles), hit)
+    if text is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.text, found.formula) == (text, formula)
+    assert found.operation == kind
+    for operand in found.operands:
+        assert hit.document.text[operand.start : operand.end].strip("()") in operand.text.strip("()") + ")"
