@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rag_core import Document, Hit, RagConfig
+from rag_core import Document, Hit, RagConfig, RagPipeline
 from rag_core.answers.planning import Planner, figure_spans
+from rag_core.answers.questions import analyse
+from rag_core.answers.reader import Marked
+from rag_core.answers.reading import Marks, computed
 from rag_core.arithmetic.planned import compute_planned
 from rag_core.arithmetic.plans import OTHER, ROLES, SHAPES, Plan, Shape
+from rag_core.encoder.packed import multiplies_bytes
 from rag_core.loading.opening import load_document
 from rag_core.records import Window
 from train.reader.formulas import apart, load_calculations, read_formula
 from train.reader.planning import _redrawn, calculation_examples, planned
 
+bytes_only = pytest.mark.skipif(not multiplies_bytes(), reason="this processor does not multiply bytes")
 FIGURES = "Of 40, 30 and 20 there were 10 and 50% left."
 
 
@@ -188,3 +195,56 @@ def test_a_plan_comes_to_a_figure_or_to_none(
     assert found.operation == kind
     for operand in found.operands:
         assert hit.document.text[operand.start : operand.end].strip("()") in operand.text.strip("()") + ")"
+
+
+@pytest.mark.parametrize(
+    ("probability", "needed", "read", "unread"),
+    [
+        (0.7, 0.9, True, True),
+        (0.5, 0.9, False, False),
+        (0.09, 0.1, True, True),
+        (0.07, 0.1, False, True),
+        (0.05, 0.1, False, False),
+        (0.009, 0.01, False, False),
+    ],
+)
+def test_a_plan_is_heard_where_it_is_sure(
+    hit: Hit, probability: float, needed: float, read: bool, unread: bool
+) -> None:
+    plan = replace(plan_over(hit.text, "difference", "418.2", "397.5"), probability=probability, needed=needed)
+    marks = Marks(analyse("How much more was it?"), (hit,), (hit.text,), (Marked([], plan),))
+    assert (computed("How much more was it?", marks) is not None) == read
+    assert (computed("How much more was it?", marks, unread=True) is not None) == unread
+
+
+def test_the_surest_plan_is_heard(hit: Hit) -> None:
+    first = replace(plan_over(hit.text, "difference", "418.2", "397.5"), probability=0.7)
+    second = replace(plan_over(hit.text, "sum", "418.2;397.5"), probability=0.8)
+    marks = Marks(
+        analyse("What is it?"), (hit, hit, hit), ("", "", ""), (Marked([], first), Marked([], second), Marked([]))
+    )
+    found = computed("What is it?", marks)
+    assert found is not None
+    assert found.operation == "sum"
+    assert computed("What is it?", Marks(marks.asked, (hit,), ("",), (Marked([]),))) is None
+
+
+@bytes_only
+def test_a_question_that_no_rule_reads_is_planned_computed_and_cited(tmp_path: Path) -> None:
+    text = (
+        "The bridge at Ferrin cost 312 crowns to build. The county lent 87 crowns of that, and the rest came from tolls. "
+        "The mill next to it cost 540."
+    )
+    path = tmp_path / "bridge.txt"
+    path.write_text(text, encoding="utf-8")
+    with RagPipeline(RagConfig.from_env().with_setting("index.directory", None)) as rag:
+        rag.add_document(path)
+        answer = rag.ask("How much of the cost of the bridge was not lent by the county?")
+        assert answer.text.startswith("225")
+        assert answer.computation is not None
+        assert answer.computation.formula.startswith("312 − 87 = 225")
+        assert [citation.quote for citation in answer.citations] == [
+            "The bridge at Ferrin cost 312 crowns to build.",
+            "The county lent 87 crowns of that, and the rest came from tolls.",
+        ]
+        assert rag.ask("What did the weir cost to build?").abstained

@@ -78,7 +78,8 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
     reading = read(marks, hits, wording, fitting)
     decision = decide(reading.asked if reading else asked, reading, hits)
     if reading is None or not decision.answers:
-        return Extraction(reason=decision.missing)
+        figure = computed(query, marks, unread=True)
+        return Extraction(figure.text, computation=figure) if figure else Extraction(reason=decision.missing)
     if not is_sure(reading) and fitting.misfits(reading.evidence.hit.document, reading.start):
         return Extraction(reason="no row of the tables gives what is asked for")
     return _told(reading, decision.probability)

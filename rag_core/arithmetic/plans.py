@@ -82,3 +82,8 @@ class Plan:
     figures: tuple[tuple[tuple[int, int], ...], ...]
     probability: float
     needed: float
+
+    @property
+    def share(self) -> float:
+        """How likely in [0, 1] this plan is among all formulas, where one is needed."""
+        return min(1.0, self.probability / self.needed) if self.needed else 0.0
