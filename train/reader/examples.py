@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from train.reader.paragraphs import Paragraph
 from train.reader.reports import report_paragraph
 
-__all__ = ["ReadingExample", "compose", "held_out", "occurrences", "report_examples"]
+__all__ = ["HELD_OUT_EVERY", "ReadingExample", "compose", "held_out", "occurrences", "report_examples"]
 
 _NAME = re.compile(r"(?<=[a-z,'’] )[A-ZÀ-Þ][\w'’-]+(?: (?:of |de |and )?[A-ZÀ-Þ][\w'’-]+)*")
 _YEAR = re.compile(r"\b(?:1[0-9]|20)\d\d\b")
-# One paragraph in so many is kept from training.
-_HELD_OUT_EVERY = 8
+# One text in so many is kept from training.
+HELD_OUT_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def held_out(paragraphs: Sequence[Paragraph]) -> tuple[list[Paragraph], list[Par
     for paragraph in paragraphs:
         place = places.get(paragraph.topic, 0)
         places[paragraph.topic] = place + 1
-        (held if place % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1 else trained).append(paragraph)
+        (held if place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else trained).append(paragraph)
     return trained, held
 
 

@@ -18,15 +18,13 @@ from pathlib import Path
 
 from rag_core.arithmetic.figures import Figure, find_figures
 from train.errors import DataError
-from train.reader.examples import occurrences
+from train.reader.examples import HELD_OUT_EVERY, occurrences
 from train.reader.paragraphs import Block, read_blocks, said
 
 __all__ = ["FORMULAS", "Calculation", "Formula", "apart", "load_calculations", "read_formula"]
 
 FORMULAS = Path(__file__).parent / "formulas"
 _OPERAND = re.compile(r"\[([^\]]+)\]")
-# One text in so many is kept from training.
-_HELD_OUT_EVERY = 8
 _STEPS: Mapping[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
     ast.Add: add,
     ast.Sub: sub,
@@ -79,7 +77,7 @@ def apart(calculations: Sequence[Calculation]) -> tuple[list[Calculation], list[
     for each in calculations:
         own = texts.setdefault(each.topic, {})
         own.setdefault(each.text, len(own))
-    held = [texts[each.topic][each.text] % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1 for each in calculations]
+    held = [texts[each.topic][each.text] % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 for each in calculations]
     return (
         [each for each, out in zip(calculations, held, strict=True) if not out],
         [each for each, out in zip(calculations, held, strict=True) if out],
