@@ -22,10 +22,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.computing import ByProduct, Computing, by_rules
+from bench.computing import ByProduct, Computing
 from bench.sets import ROOT, Source
 from bench.systems import Cache, Plain
 from rag_core import Document, Hit, RagConfig, RagPipeline
+from rag_core.arithmetic import compute
 from rag_core.evaluation.figures import figures_in
 from rag_core.evaluation.scoring import numeric_match
 from rag_core.records import Window
@@ -119,7 +120,7 @@ def measure(data: Path, limit: int, plain: bool) -> dict[str, list[dict[str, str
         computing = ByProduct()
         found = {
             "own text": answers(asked, gold, computing),
-            "own text, rules alone": answers(asked, gold, by_rules),
+            "own text, rules alone": answers(asked, gold, compute),
             "searched": answers(asked, [rag.search(row["question"]) for row in asked], computing),
             "other questions": answers(other, others, computing),
             "another text": answers(asked, strange, computing),

@@ -1,4 +1,4 @@
-"""The ways in which a figure is computed, side by side: by rules, and by rules and a reading model that plans."""
+"""How the whole product computes a figure, to stand beside its rules alone (`rag_core.arithmetic.compute`)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ from rag_core.arithmetic import compute
 from rag_core.records import Computation
 
 Computing = Callable[[str, Sequence[Hit]], Computation | None]
-
-
-def by_rules(question: str, hits: Sequence[Hit]) -> Computation | None:
-    """Return what rules compute."""
-    return compute(question, hits)
 
 
 class ByProduct:

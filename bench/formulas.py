@@ -23,10 +23,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from bench.arithmetic import whole
-from bench.computing import ByProduct, Computing, by_rules
+from bench.computing import ByProduct, Computing
 from bench.sets import ROOT, Source
 from bench.systems import Plain
 from rag_core import Document, RagConfig
+from rag_core.arithmetic import compute
 from rag_core.evaluation.figures import figures_in
 from rag_core.loading.opening import load_document
 from train.reader.formulas import Calculation, apart, load_calculations
@@ -105,7 +106,7 @@ def main() -> None:
     asked = [each for each in held if each.formula is None or each.formula.value() is not None]
     random.Random(0).shuffle(asked)
     asked = asked[: options.limit or None]
-    ways: dict[str, Computing] = {"rules": by_rules, "ours": ByProduct()}
+    ways: dict[str, Computing] = {"rules": compute, "ours": ByProduct()}
     figures = {
         f"{_KINDS[kind]}, {way}": shares(counts)
         for way, computing in ways.items()

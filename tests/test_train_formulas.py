@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.computing import by_rules
 from bench.formulas import is_right, verdicts
+from rag_core.arithmetic import compute
 from train.errors import DataError
 from train.reader.formulas import Calculation, load_calculations, read_formula
 
@@ -78,7 +78,7 @@ def test_what_is_computed_is_counted_by_kind() -> None:
         Calculation("t", text, "By how much did headcount change in 2023?", None, ""),
         Calculation("t", text, "What was revenue in 2023?", None, "418.2"),
     ]
-    assert verdicts(asked, by_rules) == {
+    assert verdicts(asked, compute) == {
         "formula": Counter(right=1, wrong=1),
         "said": Counter(none=1),
         "none": Counter(none=1),

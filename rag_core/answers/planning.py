@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.arithmetic.figures import find_figures
-from rag_core.arithmetic.plans import ROLES, SHAPES, Plan, Shape
+from rag_core.arithmetic.plans import NOTHING, ROLES, SAID, SHAPES, Plan, Shape
 
 __all__ = ["Planner", "figure_spans"]
 
 Floats = npt.NDArray[np.float32]
+# Numbers of the shapes that are formulas, and of those whose figures are told.
+_FORMULAS = [number for number, shape in enumerate(SHAPES) if shape not in (NOTHING, SAID)]
 _NUMBERED = [number for number, shape in enumerate(SHAPES) if any(shape.counts)]
 # Shapes that are tried, the likeliest first.
 _MOST_SHAPES = 4
@@ -49,8 +51,8 @@ class Planner:
         """
         tokens = _first_tokens(text, figures, offsets)
         likely = _softmax(states[0] @ self.shapes.T + self.shapes_bias)
-        needed = float(likely[2:].sum())
-        nothing = Plan(SHAPES[0], (), 0.0, needed)
+        needed = float(likely[_FORMULAS].sum())
+        nothing = Plan(NOTHING, (), 0.0, needed)
         if not tokens:
             return nothing
         spans = [figures[number] for number in tokens]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, localcontext
 
 from rag_core.arithmetic.choosing import Choice
@@ -34,14 +34,6 @@ _HUNDRED = Decimal(100)
 
 _Operand = tuple[Series, Point]
 _Roles = tuple[list[Number], list[Number], list[Number]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The operands of each role, and the numbers that enter the formula for them."""
-
-    operands: tuple[tuple[_Operand, ...], ...]
-    numbers: _Roles
 
 
 def compute_planned(question: str, plan: Plan, hit: Hit) -> Computation | None:
