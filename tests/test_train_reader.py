@@ -22,6 +22,7 @@ from train.reader.build import main as build
 from train.reader.cloze import cloze_examples
 from train.reader.evaluate import evaluate
 from train.reader.examples import ReadingExample, compose, held_out, occurrences, report_examples
+from train.reader.formulas import calculations_over
 from train.reader.network import base_encoder, build_network, load_network, reading_loss, save_network, scores_of
 from train.reader.packing import packed
 from train.reader.pairs import MAX_TOKENS, batch_of, encode_pairs
@@ -76,6 +77,25 @@ def test_a_paragraph_may_hold_a_table(tmp_path: Path) -> None:
     [paragraph] = load_paragraphs(tmp_path)
     assert paragraph.text == "Sales:\n | 2024 | 2023\nPaint | 41 | 39"
     assert paragraph.questions == (Question("What were sales of paint in 2024?", "41"),)
+
+
+def test_what_is_to_be_computed_of_a_paragraph_is_not_read_for_words(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text(
+        "Sales were 41, of which 9 abroad.\nQ Sales? | 41\nQ And at home? | = [41] - [9]\n\nNo sales.\nQ Sales? | -\n"
+    )
+    first, second = load_paragraphs(tmp_path)
+    assert first.questions == (Question("Sales?", "41"),)
+    [asked] = calculations_over([first, second], tmp_path)
+    assert (asked.question, asked.text) == ("And at home?", first.text)
+    assert asked.formula is not None
+    assert asked.formula.value() == 32
+    assert not calculations_over([second], tmp_path)
+
+
+def test_many_paragraphs_are_asked_for_calculations_too(paragraphs: list[Paragraph]) -> None:
+    asked = calculations_over(paragraphs)
+    assert len(asked) > 3_000
+    assert len({each.text for each in asked}) > 500
 
 
 def test_a_folder_without_paragraphs_is_refused(tmp_path: Path) -> None:

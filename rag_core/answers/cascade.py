@@ -76,7 +76,7 @@ class CascadeReader:
             return quick
         found = [Marked([]) for _ in texts]
         for text, close in zip(chosen, again, strict=True):
-            found[text] = Marked(_weighed(close.spans, quick[text].spans)[:count], close.plan)
+            found[text] = Marked(_weighed(close.spans, quick[text].spans)[:count], close.plan, close.held)
         return found
 
 

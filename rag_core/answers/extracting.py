@@ -77,12 +77,13 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
     fitting = Fitting(asked, tables)
     reading = read(marks, hits, wording, fitting)
     decision = decide(reading.asked if reading else asked, reading, hits)
-    if reading is None or not decision.answers:
-        figure = computed(query, marks, unread=True)
-        return Extraction(figure.text, computation=figure) if figure else Extraction(reason=decision.missing)
-    if not is_sure(reading) and fitting.misfits(reading.evidence.hit.document, reading.start):
-        return Extraction(reason="no row of the tables gives what is asked for")
-    return _told(reading, decision.probability)
+    missing = decision.missing
+    if reading is not None and decision.answers:
+        if is_sure(reading) or not fitting.misfits(reading.evidence.hit.document, reading.start):
+            return _told(reading, decision.probability)
+        missing = "no row of the tables gives what is asked for"
+    figure = computed(query, marks, unread=True)
+    return Extraction(figure.text, computation=figure) if figure else Extraction(reason=missing)
 
 
 def _told(reading: Reading, probability: float) -> Extraction:

@@ -22,6 +22,8 @@ __all__ = ["Planner", "figure_spans"]
 Floats = npt.NDArray[np.float32]
 # Numbers of the shapes that are formulas, and of those whose figures are told.
 _FORMULAS = [number for number, shape in enumerate(SHAPES) if shape not in (NOTHING, SAID)]
+_NOTHING = SHAPES.index(NOTHING)
+_HELD = [number for number, shape in enumerate(SHAPES) if shape != NOTHING]
 _NUMBERED = [number for number, shape in enumerate(SHAPES) if any(shape.counts)]
 # Shapes that are tried, the likeliest first.
 _MOST_SHAPES = 4
@@ -50,9 +52,11 @@ class Planner:
         `states` are (tokens, size); the window's tokens start at `first` and have the characters `offsets` of the text.
         """
         tokens = _first_tokens(text, figures, offsets)
-        likely = _softmax(states[0] @ self.shapes.T + self.shapes_bias)
+        scores = states[0] @ self.shapes.T + self.shapes_bias
+        likely = _softmax(scores)
         needed = float(likely[_FORMULAS].sum())
-        nothing = Plan(NOTHING, (), 0.0, needed)
+        held = float(np.logaddexp.reduce(scores[_HELD]) - scores[_NOTHING])
+        nothing = Plan(NOTHING, (), 0.0, needed, held)
         if not tokens:
             return nothing
         spans = [figures[number] for number in tokens]
@@ -65,7 +69,7 @@ class Planner:
             chosen, share = _choose(SHAPES[number], roles)
             if share:
                 found = tuple(tuple(spans[figure] for figure in role) for role in chosen)
-                plans.append(Plan(SHAPES[number], found, float(likely[number]) * share, needed))
+                plans.append(Plan(SHAPES[number], found, float(likely[number]) * share, needed, held))
         return max(plans, key=lambda plan: plan.probability, default=nothing)
 
 

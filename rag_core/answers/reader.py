@@ -60,10 +60,14 @@ _NOTHING = ReadSpan(0, 0, -float("inf"))
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What was marked in one text: spans that do not overlap, best first, and the plan of a calculation, where one plans."""
+    """What was marked in one text: spans that do not overlap, best first, and where one plans the plan of a calculation.
+
+    `held` is by how many nats the text is likelier to hold the answer than not, said or to be computed.
+    """
 
     spans: list[ReadSpan]
     plan: Plan | None = None
+    held: float = 0.0
 
 
 class Reader(Protocol):
@@ -128,7 +132,8 @@ class SpanReader:
                     model.planner.plan(states, len(asked) + 1, texts[number], figures[number], offsets)
                 )
         best = [max(several, key=lambda plan: plan.probability, default=None) for several in plans]
-        return [Marked(apart(spans)[:count], plan) for spans, plan in zip(found, best, strict=True)]
+        held = [max((plan.held for plan in several), default=0.0) for several in plans]
+        return [Marked(apart(spans)[:count], plan, own) for spans, plan, own in zip(found, best, held, strict=True)]
 
     def _loaded(self) -> ReadingModel:
         with self._lock:

@@ -54,7 +54,8 @@ class Reading:
     """The words [start, end) of the document of `evidence` that answer best; `margin` and `both` in nats, see `ReadSpan`.
 
     `sentences` are the sentences of all hits that fit the question best, `evidence`, which holds the words, among them.
-    `asked` is the question as it was read, perhaps put in other words: what `evidence` measures is by its terms.
+    `asked` is the question as it was read, perhaps put in other words: what `evidence` measures is by its terms. `held` is
+    what the reader says of the passage as a whole, see `Marked`.
     """
 
     evidence: Evidence
@@ -65,6 +66,7 @@ class Reading:
     sentences: tuple[Evidence, ...]
     asked: Asked
     doubts: Doubts = field(default_factory=Doubts)
+    held: float = 0.0
 
     @property
     def text(self) -> str:
@@ -131,7 +133,8 @@ def read(marks: Marks, hits: Sequence[Hit], wording: WordNearness, fitting: Fitt
     holding = next((item for item in sentences if _holds(item, hit, start)), None)
     if holding is None:
         return None
-    return Reading(holding, start, end, best.margin, best.both, tuple(sentences), asked, doubts)
+    held = next(each.held for each, own in zip(marks.found, shown, strict=True) if own == hit)
+    return Reading(holding, start, end, best.margin, best.both, tuple(sentences), asked, doubts, held)
 
 
 def _holds(item: Evidence, hit: Hit, position: int) -> bool:

@@ -76,12 +76,14 @@ class Plan:
     """A shape, and the spans [start, end) of the figures that have each of ROLES, best first.
 
     `probability` in [0, 1] is the model's, of the shape and of all its figures together; `needed` is that of any formula.
+    `held` is by how many nats the answer is likelier in the text, said or to be computed, than not.
     """
 
     shape: Shape
     figures: tuple[tuple[tuple[int, int], ...], ...]
     probability: float
     needed: float
+    held: float = 0.0
 
     @property
     def share(self) -> float:

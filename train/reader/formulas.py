@@ -19,9 +19,10 @@ from pathlib import Path
 from rag_core.arithmetic.figures import Figure, find_figures
 from train.errors import DataError
 from train.reader.examples import HELD_OUT_EVERY, occurrences
-from train.reader.paragraphs import Block, read_blocks, said
+from train.reader.paragraphs import FOLDER as PARAGRAPHS
+from train.reader.paragraphs import FORMULA, Block, Paragraph, read_blocks, said
 
-__all__ = ["FORMULAS", "Calculation", "Formula", "apart", "load_calculations", "read_formula"]
+__all__ = ["FORMULAS", "Calculation", "Formula", "apart", "calculations_over", "load_calculations", "read_formula"]
 
 FORMULAS = Path(__file__).parent / "formulas"
 _OPERAND = re.compile(r"\[([^\]]+)\]")
@@ -71,6 +72,13 @@ def load_calculations(folder: Path = FORMULAS) -> list[Calculation]:
     return found
 
 
+def calculations_over(paragraphs: Sequence[Paragraph], folder: Path = PARAGRAPHS) -> list[Calculation]:
+    """Return the questions about these paragraphs of `folder` that are to be computed: what is said of them, and what not,
+    they have themselves. Raises DataError, which names file and block."""
+    texts = {paragraph.text for paragraph in paragraphs}
+    return [each for each in load_calculations(folder) if each.formula is not None and each.text in texts]
+
+
 def apart(calculations: Sequence[Calculation]) -> tuple[list[Calculation], list[Calculation]]:
     """Return (trained on, held out): of each file the questions of every eighth text are held out."""
     texts: dict[str, dict[str, int]] = {}
@@ -88,7 +96,7 @@ def read_formula(answer: str, text: str) -> Formula:
     """Return the formula that stands behind `= `. Raises DataError where it is none, or an operand is not once in `text`."""
     operands = tuple(match[1] for match in _OPERAND.finditer(answer))
     numbers = iter(range(len(operands)))
-    expression = _OPERAND.sub(lambda _: f"x{next(numbers)}", answer.removeprefix("= "))
+    expression = _OPERAND.sub(lambda _: f"x{next(numbers)}", answer.removeprefix(FORMULA))
     percent = expression.endswith(" %")
     expression = re.sub(r"(?<=\d)%|(?<=\d),(?=\d{3})", "", expression.removesuffix(" %"))
     if not operands:
@@ -106,7 +114,7 @@ def read_formula(answer: str, text: str) -> Formula:
 
 
 def _calculation(block: Block, question: str, answer: str) -> Calculation:
-    if not answer.startswith("= "):
+    if not answer.startswith(FORMULA):
         return Calculation(block.topic, block.text, question, None, said(answer, block))
     try:
         return Calculation(block.topic, block.text, question, read_formula(answer, block.text), "")

@@ -1,8 +1,9 @@
 """The paragraphs of `paragraphs/*.txt`, written for this project, with their questions and answers.
 
 A file holds blocks parted by empty lines: the paragraph on one line or, where it holds a table, on several, then lines
-`Q question | answer`, the answer a part of the paragraph, or `-` where the paragraph does not hold it. A question does not
-hold ` | `. Names in them are invented, or common knowledge.
+`Q question | answer`, the answer a part of the paragraph, or `-` where the paragraph does not hold it. Where the answer is to
+be computed a formula stands there, `= [12.4] - [9.1]`, which `train.reader.formulas` reads. A question does not hold ` | `.
+Names in them are invented, or common knowledge.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 
 from train.errors import DataError
 
-__all__ = ["FOLDER", "Block", "Paragraph", "Question", "load_paragraphs", "read_blocks", "said"]
+__all__ = ["FOLDER", "FORMULA", "Block", "Paragraph", "Question", "load_paragraphs", "read_blocks", "said"]
 
 FOLDER = Path(__file__).parent / "paragraphs"
+# What an answer that is to be computed starts with.
+FORMULA = "= "
 _NONE = "-"
 
 
@@ -47,10 +50,19 @@ class Block:
 
 
 def load_paragraphs(folder: Path = FOLDER) -> list[Paragraph]:
-    """Return all paragraphs in the order of files and lines. Raises DataError, which names file and paragraph."""
+    """Return all paragraphs in the order of files and lines, without the questions that are to be computed.
+
+    Raises DataError, which names file and paragraph.
+    """
     found = [
         Paragraph(
-            block.topic, block.text, tuple(Question(question, said(answer, block)) for question, answer in block.asked)
+            block.topic,
+            block.text,
+            tuple(
+                Question(question, said(answer, block))
+                for question, answer in block.asked
+                if not answer.startswith(FORMULA)
+            ),
         )
         for block in read_blocks(folder, "paragraph")
     ]

@@ -18,7 +18,7 @@ from rag_core.answers.readingmodels import pair_tokenizer, plain_tokenizer
 from train.errors import DataError
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
-from train.reader.formulas import Calculation, apart, load_calculations
+from train.reader.formulas import Calculation, apart, calculations_over, load_calculations
 from train.reader.generator import build_generator, generator_folder, load_generator, save_generator
 from train.reader.network import base_encoder, build_network, load_network, reading_loss, save_network, scores_of
 from train.reader.pairs import MAX_TOKENS, Pair, batch_of, encode_pairs
@@ -81,19 +81,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--generator", action="store_true", help="train the generator, not the sentence encoder")
     parser.add_argument("--start", type=Path, help="go on from what this file of an earlier run learnt")
     options = parser.parse_args(arguments)
-    calculations, _ = apart(load_calculations())
     recipe = Recipe(options.epochs, options.rate, options.rows, options.reports, options.seed, average=options.average)
     if options.generator:
         recipe = replace(recipe, gaps=False, rank=_RANK, tokens=_GENERATOR_TOKENS)
     paragraphs = load_paragraphs()
     trained, held = held_out(paragraphs)
+    shown = paragraphs if options.all else trained
+    calculations = apart(load_calculations())[0] + calculations_over(shown)
     folder = generator_folder() if options.generator else base_encoder()
 
     # After each epoch, so that a run that is cut short leaves what it has learnt.
     def save(network: Any) -> None:
         (save_generator if options.generator else save_network)(network, folder, options.file)
 
-    train_reader(paragraphs if options.all else trained, calculations, recipe, folder, save, options.start)
+    train_reader(shown, calculations, recipe, folder, save, options.start)
     write(f"{options.file}\n")
     if not options.all:
         note(f"{len(held)} paragraphs were held out")
