@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from dataclasses import replace
@@ -17,7 +18,7 @@ from rag_core.answers.questions import analyse
 from rag_core.answers.reader import Marked
 from rag_core.answers.reading import Marks, computed
 from rag_core.arithmetic.planned import compute_planned
-from rag_core.arithmetic.plans import OTHER, ROLES, SHAPES, Plan, Shape
+from rag_core.arithmetic.plans import NOTHING, OTHER, ROLES, SAID, SHAPES, Plan, Shape
 from rag_core.encoder.packed import multiplies_bytes
 from rag_core.loading.opening import load_document
 from rag_core.records import Window
@@ -114,6 +115,16 @@ def test_the_head_chooses_a_shape_and_its_figures() -> None:
     assert plan.figures[1:] == ((), ())
     assert plan.probability > 0.9
     assert plan.needed > 0.99
+    assert plan.held > 9 - math.log(len(SHAPES))
+
+
+@pytest.mark.parametrize(("shape", "held"), [(SAID, True), (OTHER, True), (NOTHING, False)])
+def test_the_head_says_whether_the_text_holds_the_answer_at_all(shape: Shape, held: bool) -> None:
+    planner, states, offsets = heads(FIGURES, shape, {})
+    plan = planner.plan(states, 1, FIGURES, figure_spans(FIGURES), offsets)
+    assert (plan.held > 5) == held
+    assert (plan.held < -5) != held
+    assert planner.plan(states, 1, "No figures.", [], offsets).held == plan.held
 
 
 def test_no_figure_is_taken_twice_and_too_few_make_no_plan() -> None:
