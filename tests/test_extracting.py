@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 from conftest import make_document, make_hit
 
 from rag_core import RagConfig
+from rag_core.answers.abstaining import decide
 from rag_core.answers.cells import Fitting, Tables, look_up
 from rag_core.answers.citing import verify
 from rag_core.answers.extracting import Extraction, extract
 from rag_core.answers.nearness import WordNearness
 from rag_core.answers.questions import analyse
-from rag_core.answers.reader import SpanReader
+from rag_core.answers.reader import Marked, ReadSpan, SpanReader
+from rag_core.answers.reading import mark, read
+from rag_core.arithmetic.plans import Plan, Shape
 from rag_core.encoder.embedding import create_embedder
 
 NEWS = (
@@ -92,6 +98,21 @@ TERMS = (
     "price. The price of a call option rises with volatility. Duration measures how much the price of a bond falls when "
     "yields rise. The desk's duration was 2.86 years in March. It is shorter than that of the index."
 )
+
+
+def test_the_close_readers_word_on_the_passage_as_a_whole_decides_where_its_words_do_not(
+    models: tuple[WordNearness, SpanReader],
+) -> None:
+    wording, reader = models
+    question = analyse("Who kept the lighthouse?")
+    hits = [make_hit(make_document(NEWS))]
+    reading = read(mark(question, hits, reader), hits, wording)
+    assert reading is not None
+    assert reading.held == 0
+    unsure = replace(reading, both=(0.0, 0.0))
+    decided = [decide(question, replace(unsure, held=held), hits) for held in (-20.0, -10.0, 0.0, 10.0)]
+    assert [decision.answers for decision in decided[::3]] == [False, True]
+    assert [decision.probability for decision in decided] == sorted(decision.probability for decision in decided)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +345,21 @@ def test_a_part_of_a_table_that_adds_up_to_what_is_asked_for_answers() -> None:
     (found,) = look_up(analyse("What is the revenue in Germany?"), Tables([make_hit(make_document(REGIONS))]))
     assert found.text == "68 thousand (2023)"
     assert look_up(analyse("What is the profit in Germany?"), Tables([make_hit(make_document(REGIONS))])) == ()
+
+
+def test_a_plan_is_asked_where_no_row_of_a_table_fits(models: tuple[WordNearness, SpanReader]) -> None:
+    start, cost = PARTS.index(" 300") + 1, PARTS.index("239")
+    plan = Plan(Shape("difference", 1, 1), (((start, start + 3),), ((cost, cost + 3),), ()), 0.5, 1.0)
+
+    class Planning(SpanReader):
+        def mark(self, question: str, texts: Sequence[str], count: int) -> list[Marked]:
+            return [Marked([ReadSpan(start, start + 3, 12.0)], plan) for _ in texts]
+
+    question = "What was the operating profit of Pumps in 2023?"
+    found = extract(question, [make_hit(make_document(PARTS))], models[0], Planning())
+    assert found is not None
+    assert found.computation is not None
+    assert found.computation.formula == "300 − 239 = 61 thousand"
 
 
 @pytest.mark.parametrize(

@@ -212,11 +212,12 @@ def test_a_plan_comes_to_a_figure_or_to_none(
     ("probability", "needed", "read", "unread"),
     [
         (0.7, 0.9, True, True),
-        (0.5, 0.9, False, False),
-        (0.09, 0.1, True, True),
-        (0.07, 0.1, False, True),
-        (0.05, 0.1, False, False),
-        (0.009, 0.01, False, False),
+        (0.55, 0.9, True, True),
+        (0.45, 0.9, False, True),
+        (0.3, 0.9, False, False),
+        (0.25, 0.35, True, True),
+        (0.15, 0.35, False, True),
+        (0.25, 0.29, False, False),
     ],
 )
 def test_a_plan_is_heard_where_it_is_sure(

@@ -1,8 +1,9 @@
 """Whether the evidence holds what the question asks for, and in words what is missing where it does not.
 
 A logistic decision over measures of the best answer and its sentence: how well the term of the question that is held
-worst is held, how near the sentences are in meaning, what the readers say less what speaks against their words, and
-whether another ordinal, modifier or name stands in the place of one that is asked for. The weights are fitted on
+worst is held, how near the sentences are in meaning, what the readers say less what speaks against their words, whether
+another ordinal, modifier or name stands in the place of one that is asked for, and what the close reader says of the passage
+as a whole. The weights are fitted on
 questions of our own with and without answers.
 """
 
