@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ if not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0):
 
 from rag_core.engines.cuda.engine import CudaEngine
 from rag_core.engines.cuda.fused import FusedOps
-from rag_core.engines.cuda.plain import PlainOps
 from rag_core.engines.cuda.weights import Matrix, pack
 
 DEVICE = torch.device("cuda")
@@ -90,27 +88,6 @@ def test_rows_of_one_chat_attend_as_rows_of_any(folder: Path) -> None:
     positions = torch.tensor([*range(125, 131), -1, -1], device=DEVICE)
     apart = operations.attend(qkv, keys, values, slots, positions, 400)
     assert torch.equal(operations.attend(qkv, keys, values, slots, positions, 400, True)[:6], apart[:6])
-
-
-@pytest.mark.parametrize("head_size", [64, 128])
-@pytest.mark.parametrize(("count", "end"), [(17, 17), (128, 128), (129, 400), (300, 305), (384, 384)])
-def test_a_prompt_in_tiles_attends_as_in_plain_torch(folder: Path, head_size: int, count: int, end: int) -> None:
-    settings = read_settings(folder)
-    assert settings is not None
-    settings = replace(settings, head_size=head_size, heads=6, key_value_heads=2)
-    operations = FusedOps(settings, 400, DEVICE, torch.bfloat16)
-    plain = PlainOps(settings, 400, DEVICE, torch.bfloat16)
-    heads, kept, head = settings.heads, settings.key_value_heads, settings.head_size
-    # What is behind the chat's end must not count, so it is no number.
-    keys, values = (torch.full((2, kept, 400, head), torch.nan, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
-    keys[1, :, :end], values[1, :, :end] = (torch.randn(kept, end, head, device=DEVICE) for _ in range(2))
-    queries = torch.randn(count, heads + 2 * kept, head, device=DEVICE, dtype=torch.bfloat16)[:, :heads]
-    found, expected = (
-        do.read_prompt(queries, keys[1, :, :end], values[1, :, :end]).float() for do in (operations, plain)
-    )
-    assert float((found - expected).norm() / expected.norm()) < 0.01
-    # Each row for itself: a mistake in a few would be lost among the many.
-    assert float((found - expected).norm(dim=-1).div(expected.norm(dim=-1)).max()) < 0.03
 
 
 @pytest.mark.parametrize("four_bit", [False, True])

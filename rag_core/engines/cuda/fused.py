@@ -13,7 +13,6 @@ from rag_core.engines.cuda.kernels import PART
 from rag_core.engines.cuda.model import Operations
 from rag_core.engines.cuda.plain import PlainOps
 from rag_core.engines.cuda.products import ROWS
-from rag_core.engines.cuda.prompts import attend_prompt, tiled
 from rag_core.engines.cuda.weights import SPAN, Matrix, pack
 from rag_core.engines.llama import LlamaSettings
 
@@ -40,7 +39,6 @@ class FusedOps:
         self.settings = settings
         self._cosine, self._sine = self._plain.cosine, self._plain.sine
         self._whole: torch.Tensor | None = None
-        self._tiled = tiled(device, settings.head_size)
         # On an H200 at 7B, kernels launched early save 3 % of a step, and what they fetch ahead another 1 %.
         early = torch.cuda.get_device_capability(device) >= (9, 0) and _chains()
         self._chain: dict[str, Any] = {"CHAIN": True, "launch_pdl": True} if early else {"CHAIN": False}
@@ -96,14 +94,6 @@ class FusedOps:
             do.rotate(copied, keys, values, *of_one)
             return [do.attend(copied, keys, values, *of_one, length, True), keys, values]
 
-        def prompt(do: Operations) -> list[torch.Tensor]:
-            # Neither tiles of queries nor of keys are full, and a part of the prompt has been read before.
-            queries = qkv.view(most, -1, s.head_size)[:, : s.heads]
-            end = min(length, 3 * PART // 2 + most)
-            if s.window is not None:
-                end = min(end, s.window)
-            return [do.read_prompt(queries, caches[0][1, :, :end], caches[1][1, :, :end])]
-
         def multiplied(rows: int) -> list[Callable[[Operations], list[torch.Tensor]]]:
             return [
                 lambda do: [do.multiply(x[:rows], matrix, residual=residual[:rows].clone())],
@@ -117,7 +107,6 @@ class FusedOps:
             attention,
             attention_of_fresh,
             attention_of_one,
-            prompt,
             *[trial for rows in counts for trial in multiplied(rows)],
         ]
 
@@ -212,13 +201,6 @@ class FusedOps:
             HEADS=s.heads, HEAD=s.head_size, TOGETHER=_TOGETHER, PART_=PART, num_warps=4, **self._chain,
         )  # fmt: skip
         return y
-
-    def read_prompt(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """See PlainOps."""
-        window = self.settings.window
-        if self._tiled and len(queries) > ROWS and (window is None or keys.shape[1] <= window):
-            return attend_prompt(queries, keys, values)
-        return self._plain.read_prompt(queries, keys, values)
 
     def _narrow(self, x: torch.Tensor, matrix: Matrix, residual: torch.Tensor | None, *, gated: bool) -> torch.Tensor:
         made = matrix.outputs // 2 if gated else matrix.outputs

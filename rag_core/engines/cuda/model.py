@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
+from rag_core.engines.cuda.plain import read_prompt
 from rag_core.engines.cuda.weights import Layer, Matrix, Weights
 from rag_core.engines.llama import LlamaSettings
 
@@ -48,8 +49,6 @@ class Operations(Protocol):
         fresh: bool = False,
     ) -> torch.Tensor: ...
 
-    def read_prompt(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
-
 
 def slot_bytes(settings: LlamaSettings, length: int, dtype: torch.dtype) -> int:
     """Return the memory of one chat's keys and values in bytes."""
@@ -84,7 +83,7 @@ class SlotModel:
         def attend(qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
             self.operations.rotate(qkv, keys, values, slots, positions)
             queries = qkv.view(len(qkv), -1, s.head_size)[:, : s.heads]
-            return self.operations.read_prompt(queries[-asking:], keys[slot, :, :end], values[slot, :, :end])
+            return read_prompt(queries[-asking:], keys[slot, :, :end], values[slot, :, :end], s.window)
 
         x = functional.embedding(ids, self.weights.embedding)
         for number, layer in enumerate(self.weights.layers):

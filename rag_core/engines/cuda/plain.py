@@ -13,7 +13,7 @@ from torch.nn.attention.bias import causal_lower_right
 from rag_core.engines.cuda.weights import Matrix
 from rag_core.engines.llama import LlamaSettings
 
-__all__ = ["PlainOps"]
+__all__ = ["PlainOps", "read_prompt"]
 
 
 class PlainOps:
@@ -112,20 +112,21 @@ class PlainOps:
         )
         return found.reshape(len(qkv), -1)
 
-    def read_prompt(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Attention of T new tokens (T, heads, head) to all that their chat has (kept, end, head), themselves last.
 
-        Returns (T, heads * head).
-        """
-        count, end, window = len(queries), keys.shape[1], self.settings.window
-        mask: torch.Tensor | None
-        if window is not None and end > window:
-            at = torch.arange(end - count, end, device=keys.device).view(-1, 1)
-            places = torch.arange(end, device=keys.device).view(1, -1)
-            mask = (places <= at) & (places > at - window)
-        else:
-            mask = causal_lower_right(count, end)
-        found = functional.scaled_dot_product_attention(
-            queries.transpose(0, 1).unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), mask, enable_gqa=True
-        )
-        return found[0].transpose(0, 1).reshape(count, -1)
+def read_prompt(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None) -> torch.Tensor:
+    """Attention of T new tokens (T, heads, head) to all that their chat has (kept, end, head), themselves last.
+
+    Returns (T, heads * head).
+    """
+    count, end = len(queries), keys.shape[1]
+    mask: torch.Tensor | None
+    if window is not None and end > window:
+        at = torch.arange(end - count, end, device=keys.device).view(-1, 1)
+        places = torch.arange(end, device=keys.device).view(1, -1)
+        mask = (places <= at) & (places > at - window)
+    else:
+        mask = causal_lower_right(count, end)
+    found = functional.scaled_dot_product_attention(
+        queries.transpose(0, 1).unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), mask, enable_gqa=True
+    )
+    return found[0].transpose(0, 1).reshape(count, -1)
