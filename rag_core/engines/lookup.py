@@ -13,17 +13,22 @@ from collections.abc import Sequence
 __all__ = ["PromptLookup"]
 
 # Longer matches are tried first: they are right more often.
-_SIZES = (4, 3, 2)
+_SIZES = (4, 3, 2, 1)
+# Tokens that are guessed behind a single one.
+_FEW = 3
 
 
 class PromptLookup:
     """Drafts for one answer. The length of a draft follows how much of the latest ones was right."""
 
-    def __init__(self, prompt: Sequence[int], longest: int = 10) -> None:
-        """Index the prompt. `longest` bounds a draft in tokens."""
+    def __init__(self, prompt: Sequence[int], longest: int = 10, fills: Sequence[int] = ()) -> None:
+        """Index the prompt. `longest` bounds a draft in tokens.
+
+        `fills`, ascending: where passes are of a few widths alone, the drafts that fill each; a shorter one costs the same.
+        """
         self._ids: list[int] = []
         self._after: dict[int, dict[tuple[int, ...], int]] = {size: {} for size in _SIZES}
-        self._longest = longest
+        self._longest, self._fills = longest, fills
         self._length = 4
         self._misses = 0
         self.extend(prompt)
@@ -38,18 +43,22 @@ class PromptLookup:
                     self._after[size][tuple(self._ids[end - size :])] = end
             self._ids.append(token)
 
-    def draft(self, limit: int) -> list[int]:
-        """Return at most `limit` guesses of what follows; none where nothing matches."""
-        limit = min(limit, self._length)
+    def draft(self, limit: int, *, eager: bool = False) -> list[int]:
+        """Return at most `limit` guesses of what follows; none where nothing matches.
+
+        `eager`: guess a little behind a single token, too, and whatever was wrong before. That is for where a pass of few
+        rows costs what one row does.
+        """
+        limit = min(limit, next((fill for fill in self._fills if fill >= self._length), self._length))
         if limit < 1:
             return []
         for size in _SIZES:
             # After misses only a longer match is worth a pass.
-            if size == 2 and self._misses > 1:
+            if not eager and (size == 1 or (size == 2 and self._misses > 1)):
                 continue
             start = self._after[size].get(tuple(self._ids[-size:])) if len(self._ids) >= size else None
             if start is not None:
-                return self._ids[start : start + limit]
+                return self._ids[start : start + (limit if size > 1 else min(limit, _FEW))]
         return []
 
     def learn(self, drafted: int, accepted: int) -> None:

@@ -83,6 +83,11 @@ class Passes:
         self._pool: Any = None
 
     @property
+    def widths(self) -> Sequence[int]:
+        """Rows of a pass, ascending: fewer cost as much as the next of these."""
+        return self._widths
+
+    @property
     def recording(self) -> bool:
         """Whether passes are recorded."""
         return self._record

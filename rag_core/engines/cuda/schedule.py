@@ -115,7 +115,10 @@ class Scheduler:
         slot = self._slots[target]
         slot.owner, slot.tokens, slot.used = request, (), request.number
         request.slot, request.read, request.cached = target, common, common
-        request.lookup = PromptLookup(request.prompt, _DRAFT_ROWS - 1) if self._lookup else None
+        if self._lookup:
+            # One row of a pass is the last token itself.
+            fills = [width - 1 for width in self._passes.widths if 1 < width <= _DRAFT_ROWS]
+            request.lookup = PromptLookup(request.prompt, _DRAFT_ROWS - 1, fills)
 
     def _end(
         self,
@@ -213,7 +216,8 @@ class Scheduler:
         rows: list[Row] = []
         drafts = []
         for request in live:
-            guess = request.lookup.draft(min(most, request.limit - len(request.made) - 1)) if request.lookup else []
+            left = min(most, request.limit - len(request.made) - 1)
+            guess = request.lookup.draft(left, eager=len(live) == 1) if request.lookup else []
             drafts.append(guess)
             rows.extend(
                 Row(request.slot, request.end + number, token)
