@@ -83,6 +83,13 @@ def test_figures_are_drawn_anew_and_the_formula_with_them() -> None:
     assert changed > len(asked) * 0.7
 
 
+def test_questions_over_one_text_are_near_misses_of_none() -> None:
+    first = load_calculations()[0]
+    of_one = [each for each in load_calculations() if each.text == first.text]
+    for seed in range(20):
+        assert len(calculation_examples(of_one, random.Random(seed))) == len(of_one)
+
+
 def test_examples_mark_the_first_digits_of_operands() -> None:
     for example in calculation_examples(load_calculations()[:200], random.Random(2)):
         text = "\n\n".join(example.passages)

@@ -87,7 +87,7 @@ def calculation_examples(calculations: Sequence[Calculation], chance: random.Ran
         shown = _redrawn(each, chance) if chance.random() < _REDRAWN else each
         examples.append(calculation_example(shown, texts, chance))
         if chance.random() < _MISPLACED:
-            others = tuple(chance.sample(texts, chance.choice((1, 1, 2))))
+            others = tuple(chance.sample(texts, min(len(texts), chance.choice((1, 1, 2)))))
             if each.text not in others:
                 examples.append(ReadingExample(each.question, others, "", SHAPES.index(NOTHING)))
     chance.shuffle(examples)
