@@ -38,6 +38,8 @@ class Scheduler:
     def __init__(self, passes: Passes, stop_ids: frozenset[int], *, lookup: bool) -> None:
         """`stop_ids` end an answer; `lookup`: draft from the prompt while few are served."""
         self._passes, self._stop_ids, self._lookup = passes, stop_ids, lookup
+        # Drafts that fill a pass, of which one row is the last token itself.
+        self._fills = [width - 1 for width in passes.widths if 1 < width <= _DRAFT_ROWS]
         self._slots = [Slot() for _ in range(passes.model.slots)]
         self._waiting: deque[Request] = deque()
         self._active: list[Request] = []
@@ -115,10 +117,7 @@ class Scheduler:
         slot = self._slots[target]
         slot.owner, slot.tokens, slot.used = request, (), request.number
         request.slot, request.read, request.cached = target, common, common
-        if self._lookup:
-            # One row of a pass is the last token itself.
-            fills = [width - 1 for width in self._passes.widths if 1 < width <= _DRAFT_ROWS]
-            request.lookup = PromptLookup(request.prompt, _DRAFT_ROWS - 1, fills)
+        request.lookup = PromptLookup(request.prompt, _DRAFT_ROWS - 1, self._fills) if self._lookup else None
 
     def _end(
         self,
