@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from bench.gpu_lent import lent
 from bench.gpu_plain import PlainModel, four_bit_recipe
 from bench.gpu_report import Figures, table, write
 from bench.gpu_starts import start_seconds
@@ -257,7 +258,7 @@ def main() -> None:
     parser.add_argument(
         "--small", default="auto", help="small real model for prompt lookup: auto, a folder or a Hub id"
     )
-    parser.add_argument("--parts", default="one,four,many,lookup")
+    parser.add_argument("--parts", default="one,four,many,lookup,lent")
     parser.add_argument("--no-plain", action="store_true", help="measure ours alone")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
@@ -273,6 +274,7 @@ def main() -> None:
         "four": lambda: four_bits(options.weights, card, not options.no_plain),
         "many": lambda: many_chats(options.weights, card, not options.no_plain),
         "lookup": lambda: lookup(options.small, not options.no_plain),
+        "lent": lambda: lent(options.weights, not options.no_plain),
     }
     figures: Figures = {}
     for name in options.parts.split(","):

@@ -1,9 +1,8 @@
-"""The generator of this machine: settings to a model's files, its tokenizer, and the engine that suits the device."""
+"""The generator of this machine: settings to a model's files and its tokenizer, and its answers from the engine."""
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -12,10 +11,9 @@ from pathlib import Path
 from rag_core.collecting import first_load
 from rag_core.config import RagConfig
 from rag_core.engines import gpu_window
+from rag_core.engines.choosing import make_engine
 from rag_core.engines.conversion import converted
-from rag_core.engines.jit import compiled_before
-from rag_core.engines.llama import LlamaSettings, read_settings
-from rag_core.engines.memory import require_memory, thread_count, translated
+from rag_core.engines.memory import translated
 from rag_core.engines.steps import Engine
 from rag_core.engines.tokens import ChatTokenizer, TextAssembler
 from rag_core.errors import (
@@ -24,12 +22,10 @@ from rag_core.errors import (
     ModelError,
     ModelLoadError,
     ModelNotFoundError,
-    OutOfMemoryError,
     QuestionError,
-    RagError,
 )
 from rag_core.generation import GenerationDelta
-from rag_core.models import ModelSource, fetch, gpu_available, on_zero_gpu, resolve_generator
+from rag_core.models import ModelSource, fetch, resolve_generator
 from rag_core.policy import policy_for
 from rag_core.records import Message, Progress, ProgressCallback
 
@@ -40,7 +36,6 @@ _WAIT_SECONDS = 300.0
 # Keys of config.json under which architectures state their context, in tokens.
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx", "seq_length")
 _UNSTATED_CONTEXT = 2_048
-log = logging.getLogger(__name__)
 
 
 def model_folder(
@@ -200,85 +195,10 @@ class LocalGenerator:
             return own
 
     def _make_engine(self, folder: Path, stops: frozenset[int], on_progress: ProgressCallback | None) -> Engine:
-        settings = self._config.generation
-        lent = on_zero_gpu() and settings.device != "cpu"
-        if settings.device == "cuda" and not gpu_available():
-            raise ModelLoadError("RAG_DEVICE is cuda and torch sees no CUDA GPU; set it to auto or cpu")
-        on_gpu = settings.device == "cuda" or (settings.device == "auto" and gpu_available())
-        if not on_gpu:
-            threads = thread_count(settings.threads)
-            shape = None if settings.load_in_4bit else read_settings(folder)
-            require_memory(folder, kept_small=shape is not None)
-            if shape is not None and (engine := self._compiled(folder, shape, stops, threads, on_progress)):
-                return engine
-            require_memory(folder, kept_small=False)
-            import torch
-
-            torch.set_num_threads(threads)
-        elif settings.cuda_engine and not lent and (fast := self._on_card(folder, stops)):
-            return fast
-        from rag_core.engines.transformer import TransformersEngine
-
-        return TransformersEngine(
-            folder,
-            stops,
-            device="cuda" if on_gpu else "cpu",
-            load_in_4bit=settings.load_in_4bit,
-            prompt_lookup=settings.prompt_lookup,
-            lent_gpu=lent,
-        )
-
-    def _on_card(self, folder: Path, stops: frozenset[int]) -> Engine | None:
-        """Return the engine for CUDA, None where this model is not one of its kind or it does not run on this card."""
-        shape = read_settings(folder, windowed=True)
-        if shape is None:
-            return None
-        from rag_core.engines.cuda.engine import CudaEngine, fits
-        from rag_core.engines.transformer import device_dtype
-
-        settings = self._config.generation
-        length = min(self.context_tokens, policy_for(self.name, settings).context_tokens)
-        dtype = device_dtype(on_gpu=True)
-        four_bit = settings.load_in_4bit or not fits(folder, shape, length, dtype)
-        try:
-            engine = CudaEngine(
-                folder,
-                shape,
-                stops,
-                length=length,
-                dtype=dtype,
-                four_bit=four_bit,
-                prompt_lookup=settings.prompt_lookup,
-            )
-        except OutOfMemoryError:
-            raise
-        except Exception as error:  # a driver too old, weights of another kind: transformers may still serve
-            log.warning("The engine for CUDA does not run here, so answers come slower: %s", error, exc_info=error)
-            return None
-        self._context = min(self.context_tokens, engine.longest)
+        length = min(self.context_tokens, policy_for(self.name, self._config.generation).context_tokens)
+        engine = make_engine(self._config, folder, stops, length, on_progress)
+        self._context = min(self.context_tokens, getattr(engine, "longest", self.context_tokens))
         return engine
-
-    def _compiled(
-        self,
-        folder: Path,
-        shape: LlamaSettings,
-        stops: frozenset[int],
-        threads: int,
-        on_progress: ProgressCallback | None,
-    ) -> Engine | None:
-        """Return the engine of compiled kernels, None where this machine cannot compile them."""
-        from rag_core.engines.cpu import CpuEngine
-
-        cache, lookup = self._config.cache_directory, self._config.generation.prompt_lookup
-        if on_progress and not compiled_before(cache):
-            on_progress(Progress("converting", detail="kernels for this processor, once"))
-        try:
-            return CpuEngine(folder, shape, stops, cache, threads=threads, prompt_lookup=lookup)
-        except (RagError, MemoryError):
-            raise
-        except Exception as error:  # numba is absent, or its compiler does not know this processor
-            log.warning("The fast CPU engine does not run here, so answers come slower: %s", error, exc_info=error)
-            return None
 
 
 def _context(config: dict[str, object]) -> int:
