@@ -16,6 +16,7 @@ import torch
 from tiny_models import WORDS, tiny_model
 
 from rag_core import RagConfig
+from rag_core.engines.choosing import make_engine
 from rag_core.engines.cuda.engine import CudaEngine
 from rag_core.engines.cuda.loading import TensorFiles
 from rag_core.engines.cuda.model import SlotModel, slot_bytes
@@ -417,7 +418,7 @@ def test_if_the_thread_breaks_everybody_hears_of_it(folder: Path, monkeypatch: p
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """A card as far as it can be had here: what is asked of it is noted, and the CPU computes."""
-    from rag_core.engines import local, transformer
+    from rag_core.engines import choosing, transformer
     from rag_core.engines.cuda import engine as cuda
 
     asked: list[dict[str, Any]] = []
@@ -427,7 +428,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             asked.append(options)
             super().__init__(*args, **{**options, "device": "cpu", "dtype": torch.float32, "most_chats": 2})
 
-    monkeypatch.setattr(local, "gpu_available", lambda: True)
+    monkeypatch.setattr(choosing, "gpu_available", lambda: True)
     monkeypatch.setattr(transformer, "device_dtype", lambda *, on_gpu, lent_gpu=False: torch.bfloat16)
     monkeypatch.setattr(cuda, "free_gpu_bytes", lambda device: 80 << 30)
     monkeypatch.setattr(cuda, "CudaEngine", OnCpu)
@@ -486,6 +487,37 @@ def test_chats_are_as_many_and_as_long_as_memory_allows(folder: Path, monkeypatc
     monkeypatch.setattr(cuda, "free_gpu_bytes", lambda device: reserve)
     with pytest.raises(OutOfMemoryError, match="RAG_LOAD_IN_4BIT"):
         cuda._room(settings, 4_096, torch.bfloat16, torch.device("cuda"), 64)
+
+
+def test_on_zero_gpu_it_is_made_for_one_chat_by_the_first_answer(
+    folder: Path,
+    card: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    says: Callable[[list[int], int], list[int]],
+) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    made = make_engine(RagConfig(), folder, NONE, LENGTH)
+    assert not card
+    found = [[token for step in made.generate(prompt, 6) for token in step.tokens] for prompt in PROMPTS[:2]]
+    assert found == [says(prompt, 6) for prompt in PROMPTS[:2]]
+    assert [(asked["most_chats"], asked["prepare"], asked["length"]) for asked in card] == [(1, False, LENGTH)]
+
+
+def test_on_zero_gpu_transformers_answers_where_it_does_not_run(
+    folder: Path, card: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rag_core.engines import transformer
+    from rag_core.engines.cuda import engine as cuda
+
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr(cuda, "CudaEngine", lambda *_, **__: 1 / 0)
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        transformer, "TransformersEngine", lambda *_, **options: asked.append(options) or engine(folder)
+    )
+    assert len(list(make_engine(RagConfig(), folder, NONE, LENGTH).generate([1, 5], 3))) == 3
+    # By now the GPU is there: the weights go straight onto it.
+    assert [(options["device"], options["lent_gpu"]) for options in asked] == [("cuda", False)]
 
 
 def test_where_the_engine_does_not_run_transformers_does(

@@ -219,11 +219,13 @@ def test_a_plan_comes_to_a_figure_or_to_none(
     ("probability", "needed", "read", "unread"),
     [
         (0.7, 0.9, True, True),
-        (0.55, 0.9, True, True),
-        (0.45, 0.9, False, True),
+        (0.55, 0.75, True, True),
+        (0.55, 0.9, False, True),
+        (0.47, 0.9, False, True),
         (0.3, 0.9, False, False),
         (0.25, 0.35, True, True),
-        (0.15, 0.35, False, True),
+        (0.2, 0.35, False, True),
+        (0.15, 0.35, False, False),
         (0.25, 0.29, False, False),
     ],
 )
