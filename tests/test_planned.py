@@ -154,7 +154,9 @@ Result of the year | 12.4 | (7.1)
 Other income | (2.2) | 3.0
 Rate of tax | 19.5% | 19.0%
 
-Capital spending came to £22.6 million, of which £940 thousand went into the new furnace. The plan was $30 million."""
+Capital spending came to £22.6 million, of which £940 thousand went into the new furnace. The plan was $30 million.
+
+A pane sold for £120 on average, a crate for £950; 4,000 panes were broken."""
 
 
 def plan_over(text: str, kind: str, *roles: str) -> Plan:
@@ -191,14 +193,16 @@ def hit(tmp_path_factory: pytest.TempPathFactory) -> Hit:
         ("ratio", ("418.2", "", "31.0"), "13.49", "418.2 / 31.0 = 13.49"),
         ("sum", ("12.4;(2.2)",), "GBP 10.2 million", "12.4 + (−2.2) = GBP 10.2 million"),
         ("product", ("418.2;19.5%",), "GBP 81.55 million", "418.2 × 19.5% = GBP 81.55 million"),
+        ("product", ("£120;4,000",), "£480,000", "120 × 4,000 = £480,000"),
         ("complement", ("19.5%",), "80.5%", "100 − 19.5 = 80.5%"),
         ("average", ("418.2;397.5",), "GBP 407.85 million", "(418.2 + 397.5) / 2 = GBP 407.85 million"),
-        # Years, two currencies, a figure taken twice and a share of a rate do not go together.
+        # Years, two currencies, a figure taken twice, a share of a rate and money times money do not go together.
         ("difference", ("2023", "2022"), None, None),
         ("difference", ("£22.6 million", "$30 million"), None, None),
         ("sum", ("418.2;418.2",), None, None),
         ("percentage of", ("19.5%", "", "418.2"), None, None),
         ("complement", ("418.2",), None, None),
+        ("product", ("£120;£950",), None, None),
     ],
 )
 def test_a_plan_comes_to_a_figure_or_to_none(

@@ -89,7 +89,9 @@ def _go_together(shape: Shape, operands: Sequence[_Operand]) -> bool:
         return percents == 1
     if shape.kind == "product":
         scaled = [series for series, _ in operands if series.unit.scale]
-        return percents < len(operands) and len(scaled) < len(operands)
+        # Money times money is nothing that anybody asks for.
+        amounts = sum(bool(point.figure.currency) for _, point in operands)
+        return percents < len(operands) and len(scaled) < len(operands) and amounts < 2
     return percents in (0, len(operands))
 
 
