@@ -27,7 +27,6 @@ from bench.gpu_report import Figures
 __all__ = ["lent"]
 
 ROOT = Path(__file__).parent.parent
-PROMPT, ANSWER = 2_048, 256
 
 
 def lent(folder: Path, plain: bool) -> Figures:
@@ -50,7 +49,7 @@ def _measured(folder: Path, how: str, environment: dict[str, str]) -> list[float
 
 
 def _ours(folder: Path) -> Callable[[int], Iterator[int]]:
-    from bench.gpu import engine, random_prompts
+    from bench.gpu import ANSWER, PROMPT, engine, random_prompts
     from rag_core.engines.lent import LentEngine
 
     made = LentEngine(partial(engine, folder, most_chats=1, prepare=False))
@@ -65,7 +64,7 @@ def _ours(folder: Path) -> Callable[[int], Iterator[int]]:
 def _plain(folder: Path) -> Callable[[int], Iterator[int]]:
     from transformers import AutoModelForCausalLM
 
-    from bench.gpu import random_prompts
+    from bench.gpu import ANSWER, PROMPT, random_prompts
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
 

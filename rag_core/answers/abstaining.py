@@ -42,9 +42,9 @@ _QUICK = {
 }
 # The same where the generator has read, fitted on 1,000 questions of the same sets. `held` is its word on the passage as a
 # whole, which alone tells questions with and without an answer as well as margins do, or better. The bias is 1.099 above the
-# fitted one, so that it answers from a probability of 0.25 on: there precision and recall of what is left unanswered both
-# hold. On the odd half of the analysts' questions, which did not serve for the fit, near misses are told with a precision of
-# 0.93 and a recall of 0.87, and 0.87 of answers contained.
+# fitted one, so that it answers from a probability of 0.25 on: there precision and recall of what is left unanswered are
+# best together. On the odd half of the analysts' questions, which did not serve for the fit, near misses are told with a
+# precision of 0.93 and a recall of 0.87, and 0.87 of answers contained.
 _CLOSE = {
     "bias": 1.904,
     "least_near": 1.212,

@@ -11,9 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rag_core.encoder.changes import trained_from
 from train.errors import CheckpointError, TrainError
-from train.reader.packing import packed, read_whole, save_whole
+from train.reader.packing import packed, read_change, read_whole, save_whole
 
 __all__ = ["average", "main"]
 
@@ -28,8 +27,8 @@ def average(first: Path, second: Path, out: Path, share: float = 0.5) -> None:
         raise CheckpointError(f"--share is {share}; it must be between 0 and 1")
     from safetensors.torch import load_file
 
-    base = _base(first)
-    ours, theirs, kept = read_whole(first, base), read_whole(second, base), load_file(str(second))
+    base, ours = read_change(first)
+    theirs, kept = read_whole(second, base), load_file(str(second))
     if {name: tensor.shape for name, tensor in ours.items()} != {name: tensor.shape for name, tensor in theirs.items()}:
         raise CheckpointError(f"{first} and {second} hold other tensors; take two of the same recipe")
     stored = {}
@@ -40,17 +39,6 @@ def average(first: Path, second: Path, out: Path, share: float = 0.5) -> None:
         else:
             stored[f"{name}.numbers"], stored[f"{name}.scales"] = packed(mixed)
     save_whole(stored, out, base)
-
-
-def _base(path: Path) -> str:
-    from safetensors import SafetensorError
-
-    try:
-        return trained_from(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is no trained reader ({error}); name a file that train.reader.train wrote"
-        ) from error
 
 
 def main() -> int:

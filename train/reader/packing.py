@@ -11,7 +11,7 @@ from train.errors import BaseModelError, CheckpointError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["packed", "read_whole", "save_reader", "save_whole"]
+__all__ = ["packed", "read_change", "read_whole", "save_reader", "save_whole"]
 
 # Largest number of a block over its scale; small ones clip the outliers, large ones round coarsely.
 _RANGES = (6.0, 6.5, 7.0, 7.5, 8.0)
@@ -69,16 +69,20 @@ def save_whole(stored: dict[str, torch.Tensor], path: Path, base: str) -> None:
 
 def read_whole(path: Path, base: str) -> dict[str, torch.Tensor]:
     """Return the tensors that `save_whole` wrote, float32. Raises CheckpointError, and BaseModelError for another base."""
+    found, stored = read_change(path)
+    if found != base:
+        raise BaseModelError(f"{path} was trained from another model; start from a file that was trained from this one")
+    return stored
+
+
+def read_change(path: Path) -> tuple[str, dict[str, torch.Tensor]]:
+    """Return the digest of the base and the tensors that `save_whole` wrote, float32. Raises CheckpointError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        found = trained_from(path)
-        stored = unpacked(load_file(str(path)))
+        return trained_from(path), unpacked(load_file(str(path)))
     except (OSError, SafetensorError, KeyError) as error:
         raise CheckpointError(
             f"{path} is no trained reader ({error}); name a file that train.reader.train wrote"
         ) from error
-    if found != base:
-        raise BaseModelError(f"{path} was trained from another model; start from a file that was trained from this one")
-    return stored
