@@ -10,7 +10,7 @@ from train.embedder.pairs import Pair
 from train.reader.paragraphs import Paragraph
 from train.rows import Row
 
-__all__ = ["paragraph_pairs", "row_pairs", "with_header"]
+__all__ = ["SECTIONS", "paragraph_pairs", "row_pairs", "with_header"]
 
 # A bar between cells, or a word that only draws a line: left out of what is embedded, see `rag_core.chunking.windows`.
 _RULES = re.compile(r"(?<!\S)(?:\|+|[-–—._=*|:]{3,})(?!\S)")
@@ -30,7 +30,7 @@ _FINANCE = tuple(
 )
 _FINANCE_SHARE = 0.03
 # Titles under which texts stand in reports; they say little, as most titles there do.
-_SECTIONS = (
+SECTIONS = (
     "Annual Report", "Notes to the Consolidated Financial Statements", "Management's Discussion and Analysis",
     "Strategic report", "Business review", "Financial review", "Item 1. Business", "Item 7. Results of Operations",
     "Item 8. Financial Statements and Supplementary Data", "Report of the directors", "Risk factors", "Governance",
@@ -89,7 +89,7 @@ def finance_share(text: str) -> float:
     return sum(1 for word in words if word.startswith(_FINANCE)) / max(1, len(words))
 
 
-def with_header(text: str, chance: random.Random, sections: Sequence[str] = _SECTIONS) -> str:
+def with_header(text: str, chance: random.Random, sections: Sequence[str] = SECTIONS) -> str:
     """Return `text` under titles, as the index embeds it: the path in one line, then the text."""
     path = chance.sample(sections, chance.choice((1, 1, 2)))
     return f"{' > '.join(path)}\n{text}"

@@ -34,21 +34,24 @@ def base_encoder() -> Path:
     return fetch(resolve_embedder(EmbeddingConfig()))
 
 
-def build_network(folder: Path, device: torch.device) -> Any:
-    """Return encoder and head as one module, in float32; the embeddings stand still."""
+def build_network(folder: Path, device: torch.device, outputs: int = 2) -> Any:
+    """Return encoder and head, of so many scores a token, as one module, in float32; the embeddings stand still."""
     import torch
     from transformers import AutoModel
 
     encoder: Any = AutoModel.from_pretrained(str(folder), dtype=torch.float32, add_pooling_layer=False)
     encoder.embeddings.requires_grad_(False)
-    head = torch.nn.Linear(encoder.config.hidden_size, 2)
+    head = torch.nn.Linear(encoder.config.hidden_size, outputs)
     torch.nn.init.normal_(head.weight, std=0.02)
     torch.nn.init.zeros_(head.bias)
     return torch.nn.ModuleDict({"encoder": encoder, "head": head}).to(device)
 
 
 def load_network(network: Any, folder: Path, path: Path) -> None:
-    """Add what `save_network` wrote in `path` to the encoder in `folder`. Raises CheckpointError or BaseModelError."""
+    """Add what `save_network` wrote in `path` to the encoder in `folder`; a head of another size stays as it is.
+
+    Raises CheckpointError or BaseModelError.
+    """
     import torch
 
     from rag_core.encoder.changes import stored_digest
@@ -57,8 +60,12 @@ def load_network(network: Any, folder: Path, path: Path) -> None:
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             change = changes.get(name.removeprefix("encoder."))
-            if change is not None:
-                parameter.copy_(change) if name.startswith("head.") else parameter.add_(change.to(parameter.device))
+            if change is None:
+                continue
+            if not name.startswith("head."):
+                parameter.add_(change.to(parameter.device))
+            elif parameter.shape == change.shape:
+                parameter.copy_(change)
 
 
 def save_network(network: Any, folder: Path, path: Path) -> None:

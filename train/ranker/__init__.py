@@ -1,0 +1,1 @@
+"""A small model that learns which passages of many hold what a question asks for."""

@@ -1,0 +1,175 @@
+"""`python -m train.ranker.train FILE --lists FOLDER`: a small model learns to put the window that answers first."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag_core.answers.readingmodels import plain_tokenizer
+from train.embedder.batching import batches
+from train.embedder.network import base_folder
+from train.embedder.sources import SECTIONS
+from train.errors import SettingsError
+from train.ranker.batching import MOST_QUESTION, MOST_WINDOW, Table, draw, rows_of, table
+from train.ranker.lists import Listed, RankingLists, read_lists
+from train.ranker.network import listwise_loss, scores_of
+from train.reader.network import build_network, load_network, save_network
+from train.terminal import command_parser, note, run, write
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Recipe", "main", "train_ranker"]
+
+_DESCRIPTION = """Train a ranking model: MiniLM reads a question with each of several windows, and learns to score highest the
+one that answers; where none does, "none" must win. FILE takes what changed, 4 bits a weight. A GPU does it in minutes."""
+_EXAMPLES = """
+python -m train.ranker.train runs/ranker.safetensors --lists runs/lists
+python -m train.ranker.train runs/ranker.safetensors --lists runs/lists --start rag_core/data/reader.safetensors --rate 2e-4
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How it is trained: `rows` lists a step, `windows` of each; `rate` is the peak of AdamW's.
+
+    `unanswered` is the share of lists without a right window that an epoch takes, `headed` that of windows under a title.
+    What is kept is a running average of the weights: `average` is how much of it a step keeps.
+    """
+
+    epochs: int = 3
+    rate: float = 2e-4
+    rows: int = 32
+    windows: int = 16
+    unanswered: float = 0.5
+    headed: float = 0.3
+    seed: int = 0
+    warmup: float = 0.06
+    average: float = 0.998
+
+    def __post_init__(self) -> None:
+        """Check the ranges. Raises SettingsError."""
+        if self.epochs < 1 or self.rows < 2 or self.windows < 2 or self.rate <= 0:
+            raise SettingsError("epochs must be 1 or more, rows and windows 2 or more, and rate above 0")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return the exit code."""
+    parser = command_parser("ranker.train", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument("file", type=Path, help="where the change goes")
+    parser.add_argument("--lists", type=Path, required=True, help="folder of train.ranker.build")
+    parser.add_argument("--base", type=Path, help="folder of the encoder; the embedded one")
+    parser.add_argument("--start", type=Path, help="go on from the encoder of this file, a reader's or a ranker's")
+    for name, kind, text in (
+        ("epochs", int, "times that each question is seen"), ("rate", float, "peak learning rate"),
+        ("rows", int, "lists a step"), ("windows", int, "windows of a list"), ("seed", int, "order of the lists"),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=kind, default=getattr(Recipe, name), help=text)
+    options = vars(parser.parse_args(arguments))
+    file, lists, start, base = (options.pop(name) for name in ("file", "lists", "start", "base"))
+    folder = base_folder(base)
+    train_ranker(
+        read_lists(lists), Recipe(**options), folder, lambda network: save_network(network, folder, file), start
+    )
+    write(f"{file}\n")
+    return 0
+
+
+def train_ranker(
+    found: RankingLists,
+    recipe: Recipe,
+    folder: Path,
+    on_epoch: Callable[[Any], object] = lambda _: None,
+    start: Path | None = None,
+) -> Any:
+    """Return the trained network over the encoder in `folder`.
+
+    `on_epoch` is given the network with its averaged weights after each epoch. Raises CheckpointError, or BaseModelError
+    where `start` is of another model.
+    """
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(recipe.seed)
+    network = build_network(folder, device, outputs=1).train()
+    if start is not None:
+        load_network(network, folder, start)
+    shown = _Shown(found, folder, device, recipe)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
+    averages = [parameter.detach().clone() for parameter in learning]
+    step, started = 0, time.monotonic()
+    for number in range(recipe.epochs):
+        order = shown.order()
+        total = len(order) * recipe.epochs
+        summed = torch.zeros((), device=device)
+        for batch in order:
+            rise, fall = (step + 1) / max(1.0, recipe.warmup * total), 1 - step / total
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate * min(1.0, rise) * max(0.02, fall)
+            scores, right = shown.scores(network, batch)
+            loss = listwise_loss(scores, right)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
+            optimizer.step()
+            # The first averages would be of weights that know nothing yet.
+            torch._foreach_lerp_(averages, list(learning), 1 - min(recipe.average, step / (step + 10)))
+            summed += loss.detach()
+            step += 1
+        note(f"epoch {number + 1}: loss {float(summed) / len(order):.3f}, {time.monotonic() - started:.0f} s")
+        with torch.no_grad():
+            own = [parameter.detach().clone() for parameter in learning]
+            torch._foreach_copy_(learning, averages)
+            on_epoch(network)
+            if number + 1 < recipe.epochs:
+                torch._foreach_copy_(learning, own)
+    return network.eval()
+
+
+class _Shown:
+    """The lists as a network is shown them, its tables on the network's device."""
+
+    def __init__(self, found: RankingLists, folder: Path, device: torch.device, recipe: Recipe) -> None:
+        tokenizer = plain_tokenizer(folder)
+        self._marks = tokenizer.encode("").ids[0], tokenizer.encode("").ids[-1]
+        self._chance = random.Random(recipe.seed)  # noqa: S311
+        self._recipe = recipe
+        self._answered = [number for number, each in enumerate(found.lists) if each.right]
+        self._unanswered = [number for number, each in enumerate(found.lists) if not each.right]
+        self._lists: tuple[Listed, ...] = found.lists
+        self._questions: Table = table([each.question for each in found.lists], tokenizer, MOST_QUESTION, device)
+        titled = [f"{self._chance.choice(SECTIONS)}\n{text}" for text in found.windows]
+        self._windows: Table = table([*found.windows, *titled], tokenizer, MOST_WINDOW, device)
+        self._titled_from = len(found.windows)
+
+    def order(self) -> list[list[int]]:
+        """Return the batches of an epoch, by the lists' numbers."""
+        some = self._chance.sample(self._unanswered, int(len(self._unanswered) * self._recipe.unanswered))
+        chosen = [*self._answered, *some]
+        return [[chosen[place] for place in batch] for batch in batches(len(chosen), self._recipe.rows, self._chance)]
+
+    def scores(self, network: Any, batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores (lists, windows) of drawn windows, and which of them are right."""
+        import torch
+
+        drawn = draw([self._lists[number] for number in batch], self._recipe.windows, self._chance)
+        windows = [
+            [number + self._titled_from * (self._chance.random() < self._recipe.headed) for number in row]
+            for row in drawn.windows
+        ]
+        device = self._questions.ids.device
+        asked = torch.tensor(batch, device=device).repeat_interleave(self._recipe.windows)
+        shown = torch.tensor(windows, device=device).flatten()
+        rows = rows_of(self._questions, self._windows, asked, shown, self._marks)
+        scores = scores_of(network, rows).view(len(batch), -1)
+        return scores, torch.tensor(drawn.right, device=device)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
