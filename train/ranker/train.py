@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_core.answers.readingmodels import plain_tokenizer
+from train.descent import Descent
 from train.embedder.batching import batches
 from train.embedder.network import base_folder
 from train.embedder.sources import SECTIONS
@@ -100,35 +101,19 @@ def train_ranker(
     if start is not None:
         load_network(network, folder, start)
     shown = _Shown(found, folder, device, recipe)
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
-    averages = [parameter.detach().clone() for parameter in learning]
-    step, started = 0, time.monotonic()
+    descent = Descent(network, rate=recipe.rate, warmup=recipe.warmup, average=recipe.average)
+    started = time.monotonic()
     for number in range(recipe.epochs):
         order = shown.order()
-        total = len(order) * recipe.epochs
         summed = torch.zeros((), device=device)
         for batch in order:
-            rise, fall = (step + 1) / max(1.0, recipe.warmup * total), 1 - step / total
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate * min(1.0, rise) * max(0.02, fall)
-            scores, right = shown.scores(network, batch)
-            loss = listwise_loss(scores, right)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            # The first averages would be of weights that know nothing yet.
-            torch._foreach_lerp_(averages, list(learning), 1 - min(recipe.average, step / (step + 10)))
+            loss = listwise_loss(*shown.scores(network, batch))
+            descent.step(loss, len(order) * recipe.epochs)
             summed += loss.detach()
-            step += 1
         note(f"epoch {number + 1}: loss {float(summed) / len(order):.3f}, {time.monotonic() - started:.0f} s")
-        with torch.no_grad():
-            own = [parameter.detach().clone() for parameter in learning]
-            torch._foreach_copy_(learning, averages)
+        with descent.averaged(), torch.no_grad():
             on_epoch(network)
-            if number + 1 < recipe.epochs:
-                torch._foreach_copy_(learning, own)
+    descent.keep_average()
     return network.eval()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_core.answers.readingmodels import pair_tokenizer, plain_tokenizer
+from train.descent import Descent
 from train.errors import DataError
 from train.reader.cloze import cloze_examples
 from train.reader.examples import ReadingExample, compose, held_out, report_examples
@@ -122,37 +123,23 @@ def train_reader(
     network = (build_generator(folder, device, recipe.rank) if recipe.rank else build_network(folder, device)).train()
     if start is not None:
         (load_generator if recipe.rank else load_network)(network, folder, start)
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=0.01)
-    averages = [parameter.detach().clone() for parameter in learning]
-    step, started = 0, time.monotonic()
+    descent = Descent(network, rate=recipe.rate, warmup=recipe.warmup, average=recipe.average)
+    started = time.monotonic()
     for number, batches in enumerate(epochs):
         if not batches:
             raise DataError("The paragraphs give no rows to train on; name some with questions")
         # How long the later ones are is not known yet: about as long, or somewhat shorter for want of gaps.
-        total = step + len(batches) * (recipe.epochs - number)
+        total = descent.steps + len(batches) * (recipe.epochs - number)
         summed = torch.zeros((), device=device)
         for pairs in batches:
-            rate = recipe.rate * min(1.0, (step + 1) / max(1.0, recipe.warmup * total)) * max(0.02, 1 - step / total)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             batch = batch_of(pairs, device)
             loss = reading_loss(scores_of(network, batch), batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            # The first averages would be of weights that know nothing yet.
-            torch._foreach_lerp_(averages, list(learning), 1 - min(recipe.average, step / (step + 10)))
+            descent.step(loss, total)
             summed += loss.detach()
-            step += 1
         note(f"epoch {number + 1}: loss {float(summed) / len(batches):.3f}, {time.monotonic() - started:.0f} s")
-        with torch.no_grad():
-            own = [parameter.detach().clone() for parameter in learning]
-            torch._foreach_copy_(learning, averages)
+        with descent.averaged(), torch.no_grad():
             on_epoch(network)
-            if number + 1 < recipe.epochs:
-                torch._foreach_copy_(learning, own)
+    descent.keep_average()
     return network.eval()
 
 
