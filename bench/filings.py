@@ -6,8 +6,8 @@ between them stand texts of DIR's `corpus.jsonl` as further notes, the same runn
 speaks of revenue, cash flow and years, and a question's own words (capex) are often not those of the page that holds
 its answer (purchases of property and equipment). Each text of DIR stands in four of the six reports.
 
-`bench/data/second_analyst.json` has further questions about the same pages, written apart from the first and before any
-change that was measured on them; vocabulary and weights are not chosen by them.
+`bench/data/second_analyst.json` and `third_analyst.json` have further questions about the same pages, each written apart from
+those before. The third's were first looked at when the ranking model and its weight stood; nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["PageQuestion", "build_filings"]
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "bench" / "data" / "filings.json"
-SECOND = ROOT / "bench" / "data" / "second_analyst.json"
+OTHERS = {f"{name} analyst": ROOT / "bench" / "data" / f"{name}_analyst.json" for name in ("second", "third")}
 _SHARE = 4  # reports of the six in which a text stands
 _STEPS = {
     "income": "revenue cogs gross sga rnd restructuring operating interest pretax tax net basic diluted",
@@ -60,7 +60,7 @@ _SHARES: dict[str, tuple[str, float, float]] = {
 class PageQuestion:
     """A question, the file it is about, and the 1-based pages that hold its answer.
 
-    `kind` is `analyst`, `second analyst`, or what the questions about the texts came with.
+    `kind` is `analyst`, `second analyst`, `third analyst`, or what the questions about the texts came with.
     """
 
     text: str
@@ -76,7 +76,8 @@ def build_filings(
 
     `corpus` has `id` and `text`; `asked` are questions about it with their ids and kind, each asked of one report.
     """
-    source, second = (json.loads(path.read_text(encoding="utf-8")) for path in (SOURCE, SECOND))
+    source = json.loads(SOURCE.read_text(encoding="utf-8"))
+    others = {kind: json.loads(path.read_text(encoding="utf-8")) for kind, path in OTHERS.items()}
     questions: list[PageQuestion] = []
     places: dict[str, tuple[str, frozenset[int]]] = {}
     for number, company in enumerate(source["companies"]):
@@ -89,7 +90,8 @@ def build_filings(
         for row in notes:
             places.setdefault(row["id"], (company["file"], pages[row["id"]]))
         questions += _asked(source, company, number, pages, "analyst")
-        questions += _asked(second, company, number, pages, "second analyst")
+        for kind, other in others.items():
+            questions += _asked(other, company, number, pages, kind)
     for text, ids, kind in asked:
         found = [places[key] for key in sorted(ids) if key in places]
         if found:

@@ -177,7 +177,8 @@ def measure_reports(data: Path, index: Path | None = None) -> tuple[Figures, dic
 
     titles = {
         "analyst": "reports: analysts",
-        "second analyst": "reports: held-out analyst",
+        "second analyst": "reports: second analyst",
+        "third analyst": "reports: held-out analyst",
         "text": "reports: questions",
         "paraphrase": "reports: paraphrases",
     }

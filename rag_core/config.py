@@ -92,14 +92,13 @@ class IndexConfig:
 class RetrievalConfig:
     """`k` passages are returned; each side proposes `candidates`.
 
-    The best `reread` are put in order once more by what the reading model finds in them; 0: none, as without
-    `generation.reader`. `reranker`, a cross-encoder's Hub id or folder, reorders the best `rerank_candidates` in its
-    place; empty: none.
+    The best `reread` are put in order once more by the ranking model; 0: none. `reranker`, a cross-encoder's Hub id or
+    folder, reorders the best `rerank_candidates` in its place; empty: none.
     """
 
     k: int = 5
     candidates: int = 50
-    reread: int = 8
+    reread: int = 30
     reranker: str = ""
     rerank_candidates: int = 20
 
@@ -228,7 +227,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "what is added to its weights: auto (finance, to the embedded one alone), none or a file",
     ),
     "RAG_TOP_K": ("retrieval.k", "passages returned by a search"),
-    "RAG_REREAD": ("retrieval.reread", "first passages that the reading model puts in order; 0: none"),
+    "RAG_REREAD": ("retrieval.reread", "first passages that the ranking model puts in order; 0: none"),
     "RAG_RERANKER": (
         "retrieval.reranker",
         "cross-encoder that reorders passages: a Hub id or folder (none is shipped)",

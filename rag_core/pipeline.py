@@ -27,6 +27,7 @@ from rag_core.loading import load_document
 from rag_core.loading.starting import SPARE
 from rag_core.policy import policy_for
 from rag_core.records import Answer, AnswerEvent, Document, DoneEvent, Hit, Message, Progress, ProgressCallback
+from rag_core.search.ranking import WindowRanker
 from rag_core.search.reranking import Reranker, create_reranker
 from rag_core.search.rereading import Rereader
 from rag_core.search.retrieval import Retriever
@@ -65,7 +66,7 @@ class RagPipeline:
         self._answering: Reader | None = self._reader
         if self._reader is not None and self.config.generation.close_reader:
             self._answering = CascadeReader(self._reader, partial(generator_model, cache))
-        self._rereader = Rereader(self._reader) if self._reader and self.config.retrieval.reread else None
+        self._rereader = Rereader(WindowRanker(cache)) if self.config.retrieval.reread else None
         self._index: DocumentIndex | None = None
         self._lock = threading.RLock()
         self._load_status: Progress | None = None

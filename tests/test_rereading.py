@@ -1,11 +1,12 @@
-"""What a reading model finds in the first passages shifts their order a little, and nothing else."""
+"""What the ranking model says of the first passages shifts their order, and nothing else."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from conftest import make_document, make_hit
@@ -19,24 +20,19 @@ TEXTS = ("The loan matures in 2027.", "A dividend is proposed.", "The rent rises
 CLOSE, FAR = (0.50, 0.48, 0.46), (0.50, 0.48, 0.20)
 
 
-@dataclass(frozen=True)
-class Found:
-    margin: float
-
-
 class Fixed:
-    """Finds the given margins, by the first word but one of a text."""
+    """Gives the given scores, by the first word but one of a text; others get the lowest."""
 
-    def __init__(self, **margins: float) -> None:
-        self._margins = margins
-        self.asked: list[tuple[str, ...]] = []
+    def __init__(self, **scores: float) -> None:
+        self._scores = scores
+        self.asked: list[str] = []
 
     def load(self) -> None:
         pass
 
-    def read(self, question: str, texts: Sequence[str]) -> list[Found]:
-        self.asked.append(tuple(texts))
-        return [Found(self._margins[text.split()[1]]) for text in texts]
+    def scores(self, question: str, windows: Sequence[str]) -> list[float]:
+        self.asked += windows
+        return [self._scores.get(text.split()[1], -math.inf) for text in windows]
 
 
 class Absent(Fixed):
@@ -51,70 +47,79 @@ def hits(scores: Sequence[float] = CLOSE) -> list[Hit]:
     return [make_hit(make_document(text), score=score) for text, score in zip(TEXTS, scores, strict=True)]
 
 
-def order(found: Sequence[Hit]) -> list[int]:
-    return [TEXTS.index(hit.text) for hit in found]
+def ordered(scorer: Any, found: Sequence[Hit], count: int = 8) -> list[int]:
+    given = [[hit.focus] for hit in found]
+    return [TEXTS.index(hit.text) for hit in Rereader(scorer).ordered("any", found, given, count)]
 
 
-def test_what_is_found_decides_between_passages_that_lie_close_and_the_scores_stay() -> None:
-    found = Rereader(Fixed(loan=-8.0, dividend=8.0, rent=0.0)).ordered("any", hits(), 8)
-    assert order(found) == [1, 2, 0]
+def test_what_is_read_decides_between_passages_that_lie_close_and_the_scores_stay() -> None:
+    found = Rereader(Fixed(loan=-4.0, dividend=4.0, rent=0.0)).ordered("any", hits(), [[], [], []], 8)
+    assert [TEXTS.index(hit.text) for hit in found] == [1, 2, 0]
     assert [hit.score for hit in found] == list(CLOSE)
-    assert order(Rereader(Fixed(loan=1.0, dividend=1.0, rent=1.0)).ordered("any", hits(), 8)) == [0, 1, 2]
+    assert ordered(Fixed(loan=1.0, dividend=1.0, rent=1.0), hits()) == [0, 1, 2]
 
 
-def test_however_sure_the_reader_is_it_adds_no_more_than_so_much() -> None:
+def test_however_sure_the_model_is_it_adds_no_more_than_so_much() -> None:
     sure = Fixed(loan=-math.inf, dividend=-math.inf, rent=1e9)
-    assert order(Rereader(sure).ordered("any", hits((0.70, 0.69, 0.54)), 8)) == [0, 1, 2]
-    assert order(Rereader(sure).ordered("any", hits((0.70, 0.69, 0.65)), 8)) == [2, 0, 1]
-
-
-def test_the_first_keeps_its_place_in_a_near_tie() -> None:
-    level = (0.5, 0.5, 0.5)
-    assert order(Rereader(Fixed(loan=0.0, dividend=1.5, rent=0.0)).ordered("any", hits(level), 8)) == [0, 1, 2]
-    assert order(Rereader(Fixed(loan=0.0, dividend=2.5, rent=0.0)).ordered("any", hits(level), 8)) == [1, 0, 2]
+    assert ordered(sure, hits((0.95, 0.94, 0.70))) == [0, 1, 2]
+    assert ordered(sure, hits((0.70, 0.69, 0.55))) == [2, 0, 1]
 
 
 def test_what_lies_far_behind_is_not_read() -> None:
-    reader = Fixed(loan=-4.0, dividend=4.0, rent=4.0)
-    assert order(Rereader(reader).ordered("any", hits(FAR), 8)) == [1, 0, 2]
-    assert reader.asked == [TEXTS[:2]]
-    assert order(Rereader(reader).ordered("any", hits((0.9, 0.2, 0.1)), 8)) == [0, 1, 2]
-    assert len(reader.asked) == 1
+    scorer = Fixed(loan=-4.0, dividend=4.0, rent=8.0)
+    assert ordered(scorer, hits(FAR)) == [1, 0, 2]
+    assert scorer.asked == list(TEXTS[:2])
+    assert ordered(scorer, hits((0.9, 0.2, 0.1))) == [0, 1, 2]
+    assert len(scorer.asked) == 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_no_more_are_read_than_wanted(count: int) -> None:
-    reader = Fixed(loan=-4.0, dividend=4.0, rent=5.0)
-    assert order(Rereader(reader).ordered("any", hits(), count)) == ([1, 0, 2] if count == 2 else [0, 1, 2])
-    assert reader.asked == ([TEXTS[:2]] if count == 2 else [])
-    assert Rereader(reader).ordered("any", [], 8) == []
+    scorer = Fixed(loan=-4.0, dividend=4.0, rent=5.0)
+    assert ordered(scorer, hits(), count) == ([1, 0, 2] if count == 2 else [0, 1, 2])
+    assert scorer.asked == (list(TEXTS[:2]) if count == 2 else [])
+    assert ordered(scorer, []) == []
 
 
-def test_the_window_that_was_found_is_read() -> None:
-    reader = Fixed(loan=0.0, dividend=0.0, rent=0.0)
-    cut = [replace(hit, focus=Window(0, hit.text.index(" ", 6))) for hit in hits()]
-    Rereader(reader).ordered("any", cut, 8)
-    assert reader.asked == [("The loan", "A dividend", "The rent")]
+def test_of_those_ahead_every_window_is_read_and_the_best_counts() -> None:
+    first, second = "The loan matures. A dividend is proposed.", "The rent rises with prices."
+    found = [make_hit(make_document(first), score=0.5), make_hit(make_document(second), score=0.5)]
+    parts = [Window(0, 17), Window(18, len(first))]
+    found[0] = replace(found[0], focus=parts[0])
+    scorer = Fixed(loan=-4.0, dividend=6.0, rent=5.0)
+    given = [parts, [found[1].focus]]
+    assert [hit.text for hit in Rereader(scorer).ordered("any", found, given, 8)] == [first, second]
+    assert scorer.asked == ["The loan matures.", second, "A dividend is proposed."]
+    # Whatever the other window says, what was found first keeps its worth.
+    worse = Fixed(loan=6.0, dividend=-9.0, rent=5.0)
+    assert [hit.text for hit in Rereader(worse).ordered("any", found, given, 8)] == [first, second]
+
+
+def test_windows_are_read_under_their_titles() -> None:
+    scorer = Fixed()
+    found = [replace(hit, headings=("Report", "Notes > Debt")) for hit in hits()]
+    ordered(scorer, found)
+    assert scorer.asked == [f"Report > Notes > Debt\n{text}" for text in TEXTS]
 
 
 @pytest.mark.parametrize("scores", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0)])
 def test_scores_at_the_ends_of_the_scale_are_taken(scores: tuple[float, ...]) -> None:
-    assert order(Rereader(Fixed(loan=0.0, dividend=4.0, rent=8.0)).ordered("any", hits(scores), 8)) == [2, 1, 0]
+    assert ordered(Fixed(loan=0.0, dividend=4.0, rent=8.0), hits(scores)) == [2, 1, 0]
 
 
 def test_without_the_model_the_order_stays_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    reader = Absent()
-    rereader = Rereader(reader)
+    scorer = Absent()
+    rereader = Rereader(scorer)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert order(rereader.ordered("any", hits(), 8)) == [0, 1, 2]
-    assert reader.loads == 1
+            found = rereader.ordered("any", hits(), [[], [], []], 8)
+            assert [TEXTS.index(hit.text) for hit in found] == [0, 1, 2]
+    assert scorer.loads == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-@pytest.mark.parametrize("setting", ["generation.reader", "retrieval.reread"])
-def test_settings_turn_it_off(setting: str) -> None:
-    with RagPipeline() as rag, RagPipeline(RagConfig().with_setting(setting, "0")) as without:
+def test_a_setting_turns_it_off() -> None:
+    with RagPipeline() as rag, RagPipeline(RagConfig().with_setting("retrieval.reread", "0")) as without:
         assert rag._rereader is not None
         assert without._rereader is None
         assert rag.session()._rereader is rag._rereader

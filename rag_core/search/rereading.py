@@ -1,12 +1,12 @@
-"""The order of the first passages once more, with what a reading model finds in each of them.
+"""The order of the first passages once more, by a small model that reads question and passage together.
 
-Search compares question and passage from afar: two vectors, and shared words. The model that marks answers
-(`rag_core.answers.reader`) reads both together, and its margin says by how much the best words of a passage beat "not
-in this passage". That is evidence beside the other, not in its place: added to the log-odds of a passage's score with a
-small weight, and no more than so much to either side, since it was taught to be sure of look-up questions and has no
-say on what has to be computed.
+Search compares question and passage from afar: two vectors, and shared words. The ranking model
+(`rag_core.search.ranking`) was taught to tell the window that answers among windows that look as if they did. What it says
+is evidence beside the other, not in its place: its score in nats is added to the log-odds of the passage's own score with
+a weight, and no more than so much to either side.
 
-Only the window that was found is read: 126 word pieces cost a third of the whole passage, and tell more. The passages
+Of passages that lie close the window that was found is read first; of those that are then ahead all windows are, and the
+best one counts. Windows are read as the index embeds them, under their titles and the header of their table. The passages
 take over, in their new order, the scores that they had before, for which see `rag_core.search.reranking`.
 """
 
@@ -17,60 +17,57 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
+from rag_core.chunking.windows import placed_text
 from rag_core.errors import ModelLoadError
-from rag_core.records import Hit
+from rag_core.records import Hit, Window
 from rag_core.search.reranking import in_order
 
-__all__ = ["PassageReader", "Rereader"]
+__all__ = ["Rereader", "Scorer"]
 
 log = logging.getLogger(__name__)
-# Log-odds for each nat of the margin, and the nats that count to either side.
-_WEIGHT = 0.03
-_MOST = 10.0
-# Log-odds by which another passage must be ahead to take the first place: in near ties the search decides.
-_CLEARLY = 0.05
-# Log-odds behind the first at which a passage is not read: what is added, 0.3 to either side, can make up 0.6 at most.
-_BEHIND = 1.0
+# Log-odds for each nat of the score, and the nats that count to either side.
+_WEIGHT = 0.12
+_MOST = 8.0
+# Log-odds behind the first at which a passage is not read.
+_BEHIND = 1.2
+# Passages of which all windows are read.
+_WHOLE = 6
 # Keeps the log-odds of a score finite.
 _TINY = 1e-6
 
 
-class _Read(Protocol):
-    @property
-    def margin(self) -> float: ...
-
-
-class PassageReader(Protocol):
-    """Reads passages for a question. May be called from any thread; loads its model at first use."""
+class Scorer(Protocol):
+    """Scores windows for a question. May be called from any thread; loads its model at first use."""
 
     def load(self) -> None:
         """Load the model, once. Raises ModelError."""
 
-    def read(self, question: str, texts: Sequence[str]) -> Sequence[_Read]:
-        """Return for each text the `margin`, in nats, by which its best words beat "no answer". Raises ModelError."""
+    def scores(self, question: str, windows: Sequence[str]) -> list[float]:
+        """Return a score for each window in nats, higher is better. Raises ModelError."""
 
 
 class Rereader:
-    """Orders passages by their score and what a reader finds in them. Thread-safe where the reader is."""
+    """Orders passages by their score and what a model says of their windows. Thread-safe where the model is."""
 
-    def __init__(self, reader: PassageReader) -> None:
-        self._reader = reader
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
         self._absent = False
 
     def load(self) -> None:
-        """Have the reader load its model now; where it is not to be had nothing is read. Raises ModelError."""
+        """Have the model loaded now; where it is not to be had nothing is read. Raises ModelError."""
         if self._absent:
             return
         try:
-            self._reader.load()
+            self._scorer.load()
         except ModelLoadError as error:
             self._absent = True
             log.warning("Passages are ordered without reading them: %s", error)
 
-    def ordered(self, question: str, hits: Sequence[Hit], count: int) -> list[Hit]:
+    def ordered(self, question: str, hits: Sequence[Hit], windows: Sequence[Sequence[Window]], count: int) -> list[Hit]:
         """Return `hits` (best first), those of the first `count` that lie close in a new order. Raises ModelError.
 
-        Where the reader's model is not to be had they stay as they are, and no search asks for it again.
+        `windows` has those of each hit's passage. Where the model is not to be had the hits stay as they are, and no search
+        asks for it again.
         """
         odds = [_log_odds(hit.score) for hit in hits[:count]]
         near = sum(value >= odds[0] - _BEHIND for value in odds)
@@ -78,15 +75,22 @@ class Rereader:
             self.load()
         if near < 2 or self._absent:
             return list(hits)
-        found = self._reader.read(question, [_window(hit) for hit in hits[:near]])
-        worth = [value + _WEIGHT * _bounded(read.margin) for value, read in zip(odds, found, strict=False)]
-        worth[0] += _CLEARLY
-        order = sorted(range(near), key=lambda place: (-worth[place], place))
-        return [*in_order(hits[:near], order), *hits[near:]]
+        first = self._scorer.scores(question, [_shown(hit, hit.focus) for hit in hits[:near]])
+        worth = [value + _WEIGHT * _bounded(score) for value, score in zip(odds, first, strict=False)]
+        ahead = _best_first(worth)[:_WHOLE]
+        others = [(place, window) for place in ahead for window in windows[place] if window != hits[place].focus]
+        more = self._scorer.scores(question, [_shown(hits[place], window) for place, window in others])
+        for (place, _), score in zip(others, more, strict=True):
+            worth[place] = max(worth[place], odds[place] + _WEIGHT * _bounded(score))
+        return [*in_order(hits[:near], _best_first(worth)), *hits[near:]]
 
 
-def _window(hit: Hit) -> str:
-    return hit.document.text[hit.focus.start : hit.focus.end]
+def _best_first(worth: Sequence[float]) -> list[int]:
+    return sorted(range(len(worth)), key=lambda place: (-worth[place], place))
+
+
+def _shown(hit: Hit, window: Window) -> str:
+    return placed_text(hit.document, window.start, window.end, hit.headings)
 
 
 def _log_odds(score: float) -> float:
@@ -94,5 +98,5 @@ def _log_odds(score: float) -> float:
     return math.log(score / (1.0 - score))
 
 
-def _bounded(margin: float) -> float:
-    return min(max(margin, -_MOST), _MOST)
+def _bounded(score: float) -> float:
+    return min(max(score, -_MOST), _MOST)

@@ -49,9 +49,6 @@ _SPELT_WEIGHT = 0.3
 # much under the best window's.
 _WHOLE = 0.3
 _SPREAD = 0.06
-# Best coverage from which the question is taken to be in the documents' own words: over eight sets of questions, reading
-# again brought next to nothing there.
-_OWN_WORDS = 0.35
 # Windows asked for each passage that is wanted as a candidate: several windows of one passage may be among the nearest.
 _WINDOWS_PER_CANDIDATE = 2
 
@@ -160,11 +157,14 @@ class Retriever:
         ]
         # Ties are broken by the cosine, then by the order in the documents, so that a search repeats itself exactly.
         scored.sort(key=lambda pair: (-pair[0], -pair[1].cosine, pair[1].record.sequence, pair[1].chunk.number))
-        hits = [item.hit(score) for score, item in scored[: max(k, self._config.rerank_candidates)]]
         if self._reranker:
-            hits = reranked(query, hits, self._reranker)
-        elif self._rereader and best < _OWN_WORDS:
-            hits = self._rereader.ordered(asked, hits, self._config.reread)
+            hits = [item.hit(score) for score, item in scored[: max(k, self._config.rerank_candidates)]]
+            return reranked(query, hits, self._reranker)[:k]
+        first = scored[: max(k, self._config.reread)]
+        hits = [item.hit(score) for score, item in first]
+        if self._rereader:
+            windows = [item.chunk.windows for _, item in first]
+            hits = self._rereader.ordered(asked, hits, windows, self._config.reread)
         return hits[:k]
 
     def _candidates(
