@@ -10,10 +10,10 @@ import pytest
 from conftest import make_document
 
 from rag_core.answers.readingmodels import encoder_model
-from rag_core.chunking.windows import placed_text
+from rag_core.chunking.windows import PlacedTexts
 from rag_core.config import RagConfig
 from rag_core.errors import ModelLoadError
-from rag_core.records import Table
+from rag_core.records import Table, Window
 from rag_core.search.ranking import WindowRanker
 
 RIGHT = "Purchases of property, plant and equipment came to $412 million in 2022, after $371 million in 2021."
@@ -59,10 +59,9 @@ def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_window_stands_under_its_titles_and_the_header_of_its_table() -> None:
     text = "Cash flows\n | 2022 | 2021\nCapex | 412 | 371\nDividends | 90 | 88"
     document = replace(make_document(text), tables=(Table(11, len(text), 11, 25),))
-    start = text.index("Dividends")
-    assert placed_text(document, start, len(text), ("Report", "Cash flows")) == (
+    texts = PlacedTexts(document)
+    assert texts.placed(Window(text.index("Dividends"), len(text)), ("Report", "Cash flows")) == (
         "Report > Cash flows\n2022 2021\nDividends  90  88"
     )
-    assert placed_text(document, 0, 10, ()) == "Cash flows"
-    long = placed_text(document, 0, 10, ["word " * 40])
-    assert long.split("\n")[0] == " ".join(["word"] * 14)
+    assert texts.placed(Window(0, 10), ()) == "Cash flows"
+    assert texts.placed(Window(0, 10), ["word " * 40]).split("\n")[0] == " ".join(["word"] * 14)

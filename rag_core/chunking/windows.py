@@ -17,7 +17,7 @@ from rag_core.chunking.tokens import MAX_WORD, TokenCounter, WordTokens
 from rag_core.config import SplittingConfig
 from rag_core.records import Document, Window
 
-__all__ = ["WindowTexts", "cut_windows", "placed_text"]
+__all__ = ["PlacedTexts", "WindowTexts", "cut_windows"]
 
 # Of a window's tokens, the share that its context may take: the titles above it, and the table's header row.
 _TITLE_SHARE = 1 / 6
@@ -72,15 +72,19 @@ class WindowTexts:
         return words
 
 
-def placed_text(document: Document, start: int, end: int, titles: Sequence[str]) -> str:
-    """Return about what `WindowTexts.embedded` does, for a model that reads more than an embedder: counted in words alone.
+class PlacedTexts:
+    """About what `WindowTexts` embeds, for a model that reads more than an embedder: counted in words alone."""
 
-    `titles` is the path of headings above it.
-    """
-    text = _RULES.sub("", document.text[start:end])
-    inner = " > ".join(titles).split()[-_TITLE_WORDS:]
-    header = _RULES.sub("", TableHeaders(document).at(start)).split()[:_HEADER_WORDS]
-    return "\n".join(part for part in (" ".join(inner), " ".join(header), text) if part)
+    def __init__(self, document: Document) -> None:
+        self._text = document.text
+        self._headers = TableHeaders(document)
+
+    def placed(self, window: Window, titles: Sequence[str]) -> str:
+        """Return the window's text under `titles`, the path of headings above it, and the header of the table it is in."""
+        text = _RULES.sub("", self._text[window.start : window.end])
+        inner = " > ".join(titles).split()[-_TITLE_WORDS:]
+        header = _RULES.sub("", self._headers.at(window.start)).split()[:_HEADER_WORDS]
+        return "\n".join(part for part in (" ".join(inner), " ".join(header), text) if part)
 
 
 def cut_windows(

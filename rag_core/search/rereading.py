@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from rag_core.chunking.windows import placed_text
+from rag_core.chunking.windows import PlacedTexts
 from rag_core.errors import ModelLoadError
 from rag_core.records import Hit, Window
 from rag_core.search.reranking import in_order
@@ -75,11 +75,17 @@ class Rereader:
             self.load()
         if near < 2 or self._absent:
             return list(hits)
-        first = self._scorer.scores(question, [_shown(hit, hit.focus) for hit in hits[:near]])
+        documents = {id(hit.document): hit.document for hit in hits[:near]}
+        texts = {key: PlacedTexts(document) for key, document in documents.items()}
+
+        def shown(hit: Hit, window: Window) -> str:
+            return texts[id(hit.document)].placed(window, hit.headings)
+
+        first = self._scorer.scores(question, [shown(hit, hit.focus) for hit in hits[:near]])
         worth = [value + _WEIGHT * _bounded(score) for value, score in zip(odds, first, strict=False)]
         ahead = _best_first(worth)[:_WHOLE]
         others = [(place, window) for place in ahead for window in windows[place] if window != hits[place].focus]
-        more = self._scorer.scores(question, [_shown(hits[place], window) for place, window in others])
+        more = self._scorer.scores(question, [shown(hits[place], window) for place, window in others])
         for (place, _), score in zip(others, more, strict=True):
             worth[place] = max(worth[place], odds[place] + _WEIGHT * _bounded(score))
         return [*in_order(hits[:near], _best_first(worth)), *hits[near:]]
@@ -87,10 +93,6 @@ class Rereader:
 
 def _best_first(worth: Sequence[float]) -> list[int]:
     return sorted(range(len(worth)), key=lambda place: (-worth[place], place))
-
-
-def _shown(hit: Hit, window: Window) -> str:
-    return placed_text(hit.document, window.start, window.end, hit.headings)
 
 
 def _log_odds(score: float) -> float:
