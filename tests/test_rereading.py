@@ -95,6 +95,17 @@ def test_of_those_ahead_every_window_is_read_and_the_best_counts() -> None:
     assert [hit.text for hit in Rereader(worse).ordered("any", found, given, 8)] == [first, second]
 
 
+@pytest.mark.parametrize(("short", "whole"), [(False, 6), (True, 12)])
+def test_more_passages_of_short_documents_are_read_whole(short: bool, whole: int) -> None:
+    text = "The rent rises. The loan matures."
+    parts = [Window(0, 15), Window(16, len(text))]
+    found = [replace(make_hit(make_document(text), score=0.5), focus=parts[0]) for _ in range(14)]
+    scorer = Fixed(rent=1.0, loan=2.0)
+    Rereader(scorer).ordered("any", found, [parts] * 14, 30, short=short)
+    assert scorer.asked.count("The rent rises.") == 14
+    assert scorer.asked.count("The loan matures.") == whole
+
+
 def test_windows_are_read_under_their_titles() -> None:
     scorer = Fixed()
     found = [replace(hit, headings=("Report", "Notes > Debt")) for hit in hits()]

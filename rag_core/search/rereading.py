@@ -30,8 +30,9 @@ _WEIGHT = 0.12
 _MOST = 8.0
 # Log-odds behind the first at which a passage is not read.
 _BEHIND = 1.2
-# Passages of which all windows are read.
-_WHOLE = 6
+# Passages of which all windows are read: in reports, whose passages go from one thing to the next, and in short documents,
+# of which each is about one thing.
+_WHOLE, _WHOLE_SHORT = 6, 12
 # Keeps the log-odds of a score finite.
 _TINY = 1e-6
 
@@ -63,11 +64,19 @@ class Rereader:
             self._absent = True
             log.warning("Passages are ordered without reading them: %s", error)
 
-    def ordered(self, question: str, hits: Sequence[Hit], windows: Sequence[Sequence[Window]], count: int) -> list[Hit]:
+    def ordered(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        windows: Sequence[Sequence[Window]],
+        count: int,
+        *,
+        short: bool = False,
+    ) -> list[Hit]:
         """Return `hits` (best first), those of the first `count` that lie close in a new order. Raises ModelError.
 
-        `windows` has those of each hit's passage. Where the model is not to be had the hits stay as they are, and no search
-        asks for it again.
+        `windows` has those of each hit's passage, `short` says that no document is a report. Where the model is not to be had
+        the hits stay as they are, and no search asks for it again.
         """
         odds = [_log_odds(hit.score) for hit in hits[:count]]
         near = sum(value >= odds[0] - _BEHIND for value in odds)
@@ -83,7 +92,7 @@ class Rereader:
 
         first = self._scorer.scores(question, [shown(hit, hit.focus) for hit in hits[:near]])
         worth = [value + _WEIGHT * _bounded(score) for value, score in zip(odds, first, strict=False)]
-        ahead = _best_first(worth)[:_WHOLE]
+        ahead = _best_first(worth)[: _WHOLE_SHORT if short else _WHOLE]
         others = [(place, window) for place in ahead for window in windows[place] if window != hits[place].focus]
         more = self._scorer.scores(question, [shown(hits[place], window) for place, window in others])
         for (place, _), score in zip(others, more, strict=True):

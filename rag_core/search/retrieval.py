@@ -148,7 +148,8 @@ class Retriever:
             return []
         searched = list(records.values()) if document_ids is None else [records[key] for key in document_ids]
         asked = asked_part(query)
-        wording = spelt_out(asked) if any(is_report(record) for record in searched) else asked
+        reports = any(is_report(record) for record in searched)
+        wording = spelt_out(asked) if reports else asked
         candidates = self._candidates(asked, wording, max(k, self._config.candidates), document_ids, records)
         best = max((item.coverage for item in candidates), default=0.0)
         period, spelt = names_period(asked), wording != asked
@@ -164,7 +165,7 @@ class Retriever:
         hits = [item.hit(score) for score, item in first]
         if self._rereader:
             windows = [item.chunk.windows for _, item in first]
-            hits = self._rereader.ordered(asked, hits, windows, self._config.reread)
+            hits = self._rereader.ordered(asked, hits, windows, self._config.reread, short=not reports)
         return hits[:k]
 
     def _candidates(
