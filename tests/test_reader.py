@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,8 @@ import torch
 
 from rag_core import ModelLoadError
 from rag_core.answers import reader as reader_module
-from rag_core.answers import readingmodels
 from rag_core.answers.reader import SpanReader
-from rag_core.answers.readingmodels import READER_FILE, generator_model
+from rag_core.answers.readingmodels import READER_FILE, encoder_model, generator_model
 from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import unpacked
@@ -153,19 +153,17 @@ def test_packed_changes_come_back_as_numbers_times_scales() -> None:
     assert torch.equal(changes["b"], torch.ones(3))
 
 
-def test_another_base_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_base_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     other = tmp_path / "reader.safetensors"
     save_file(load_file(str(READER_FILE)), str(other), metadata={"base": "0" * 16})
-    monkeypatch.setattr(readingmodels, "READER_FILE", other)
     with pytest.raises(ModelLoadError, match="another MiniLM"):
-        SpanReader().read("Who?", ["text"])
+        SpanReader(partial(encoder_model, tmp_path, other)).read("Who?", ["text"])
 
 
-def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_is_told_in_one_line(tmp_path: Path) -> None:
     other = tmp_path / "reader.safetensors"
     other.write_bytes(b"no tensors")
-    monkeypatch.setattr(readingmodels, "READER_FILE", other)
     with pytest.raises(ModelLoadError, match="install it again"):
-        SpanReader().load()
+        SpanReader(partial(encoder_model, tmp_path, other)).load()
