@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.answers.planning import figure_spans
-from rag_core.answers.readingmodels import ReadingModel, encoder_model
+from rag_core.answers.readingmodels import ReadingModel, encodable, encoder_model
 from rag_core.arithmetic.plans import Plan
 from rag_core.collecting import first_load
 from rag_core.config import RagConfig
@@ -108,10 +108,10 @@ class SpanReader:
         """Return what is marked in each text, at most `count` spans. Raises ModelError."""
         model = self._loaded()
         tokenizer = model.tokenizer
-        asked = tokenizer.encode(_encodable(question)).ids[:-1][:_MOST_QUESTION]
+        asked = tokenizer.encode(encodable(question)).ids[:-1][:_MOST_QUESTION]
         windows: list[tuple[int, list[int], list[tuple[int, int]]]] = []
         for number, text in enumerate(texts):
-            read = tokenizer.encode(_encodable(text), add_special_tokens=False)
+            read = tokenizer.encode(encodable(text), add_special_tokens=False)
             windows += [(number, *window) for window in _windows(read, model.window - len(asked) - 2)]
         end = tokenizer.encode("").ids[-1]
         pairs = [([*asked, end, *ids, end], len(asked) + 1) for _, ids, _ in windows]
@@ -202,7 +202,3 @@ def _whole(text: str, start: int, end: int) -> tuple[int, int]:
         # What is cut off in the middle of a bracket ends before it.
         end = start + len(inner[:opened].rstrip(_OUTER))
     return start, end
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rag_core.answers.readingmodels import ReadingModel, encoder_model
+from rag_core.answers.readingmodels import ReadingModel, encodable, encoder_model
 from rag_core.collecting import first_load
 
-__all__ = ["RANKER_FILE", "WindowRanker"]
+__all__ = ["MOST_QUESTION", "MOST_WINDOW", "RANKER_FILE", "WindowRanker"]
 
 RANKER_FILE = Path(__file__).parents[1] / "data" / "ranker.safetensors"
 # Word pieces that are read of a question, and of a window with what stands above it: as many as it was taught with.
-_MOST_QUESTION, _MOST_WINDOW = 96, 192
+MOST_QUESTION, MOST_WINDOW = 96, 192
 
 
 class WindowRanker:
@@ -40,9 +40,8 @@ class WindowRanker:
     def scores(self, question: str, windows: Sequence[str]) -> list[float]:
         """Return for each window its score in nats, higher is better. Raises ModelError."""
         model = self._loaded()
-        asked, end = _ids(model, question, _MOST_QUESTION), model.tokenizer.encode("").ids[-1]
-        first = model.tokenizer.encode("").ids[0]
-        pairs = [([first, *asked, end, *_ids(model, window, _MOST_WINDOW), end], len(asked) + 2) for window in windows]
+        asked, (first, end) = _ids(model, question, MOST_QUESTION), model.tokenizer.encode("").ids
+        pairs = [([first, *asked, end, *_ids(model, window, MOST_WINDOW), end], len(asked) + 2) for window in windows]
         states = model.encoder.states(pairs) if pairs else []
         return [float(np.asarray(state)[0] @ model.weight[0] + model.bias[0]) for state in states]
 
@@ -55,5 +54,4 @@ class WindowRanker:
 
 
 def _ids(model: ReadingModel, text: str, most: int) -> list[int]:
-    text = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-    return list(model.tokenizer.encode(text, add_special_tokens=False).ids[:most])
+    return list(model.tokenizer.encode(encodable(text), add_special_tokens=False).ids[:most])

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawn", "Rows", "Table", "draw", "rows_of", "table"]
 
-# Word pieces that are read of a question, and of a window with its titles.
-MOST_QUESTION, MOST_WINDOW = 96, 192
 _MULTIPLE = 16
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_core.answers.readingmodels import plain_tokenizer
+from rag_core.search.ranking import MOST_QUESTION, MOST_WINDOW
 from train.descent import Descent
 from train.embedder.batching import batches
 from train.embedder.network import base_folder
 from train.embedder.sources import SECTIONS
 from train.errors import SettingsError
-from train.ranker.batching import MOST_QUESTION, MOST_WINDOW, Table, draw, rows_of, table
+from train.ranker.batching import Table, draw, rows_of, table
 from train.ranker.lists import Listed, RankingLists, read_lists
 from train.ranker.network import listwise_loss, scores_of
 from train.reader.network import build_network, load_network, save_network

@@ -14,7 +14,7 @@ from train.reader.examples import occurrences
 from train.reader.formulas import Calculation
 from train.reader.paragraphs import Paragraph
 
-__all__ = ["Asked", "CutText", "asked_about", "cut", "holding"]
+__all__ = ["Asked", "CutText", "asked_about", "cut", "held_by", "holding"]
 
 
 @dataclass(frozen=True, slots=True)
