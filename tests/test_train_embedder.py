@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_models import write_tiny_encoder
 
 from rag_core.config import RagConfig
 from rag_core.encoder.bert import BertEncoder, BertSettings
@@ -51,14 +51,8 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import BertConfig, BertModel
-
     folder = tmp_path_factory.mktemp("tiny")
-    shutil.copy(base_encoder() / "tokenizer.json", folder / "tokenizer.json")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = BertConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128)
-        BertModel(config, add_pooling_layer=False).save_pretrained(str(folder))
+    write_tiny_encoder(folder)
     return folder
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_models import write_tiny_encoder
 
 from rag_core.config import RagConfig
 from rag_core.encoder.changes import fitting_change
@@ -23,7 +23,7 @@ from train.ranker.network import listwise_loss, scores_of
 from train.ranker.train import Recipe, main, train_ranker
 from train.ranker.windows import Asked, asked_about, cut, held_by, holding
 from train.reader.formulas import Calculation, Formula
-from train.reader.network import base_encoder, build_network, load_network, save_network
+from train.reader.network import build_network, load_network, save_network
 from train.reader.paragraphs import Paragraph, Question
 
 CPU = torch.device("cpu")
@@ -37,14 +37,8 @@ def embedder() -> Any:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import BertConfig, BertModel
-
     folder = tmp_path_factory.mktemp("tiny")
-    shutil.copy(base_encoder() / "tokenizer.json", folder / "tokenizer.json")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = BertConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128)
-        BertModel(config, add_pooling_layer=False).save_pretrained(str(folder))
+    write_tiny_encoder(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,17 @@ def write_tokenizer(folder: Path) -> None:
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "chat_template": NO_SYSTEM}
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def write_tiny_encoder(folder: Path) -> None:
+    """Write a sentence encoder of two layers, with random weights and the embedded one's tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from train.reader.network import base_encoder
+
+    shutil.copy(base_encoder() / "tokenizer.json", folder / "tokenizer.json")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = BertConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128)
+        BertModel(config, add_pooling_layer=False).save_pretrained(str(folder))
