@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_core.answers.planning import figure_spans
-from rag_core.answers.readingmodels import ReadingModel, encodable, encoder_model
+from rag_core.answers.readingmodels import ReadingModel, encoder_model
 from rag_core.arithmetic.plans import Plan
 from rag_core.collecting import first_load
 from rag_core.config import RagConfig
+from rag_core.encoder.embedding import encodable
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

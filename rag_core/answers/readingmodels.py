@@ -31,7 +31,6 @@ __all__ = [
     "GENERATOR_FILE",
     "READER_FILE",
     "ReadingModel",
-    "encodable",
     "encoder_model",
     "generator_model",
     "pair_tokenizer",
@@ -132,8 +131,3 @@ def plain_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True
     return tokenizer
-
-
-def encodable(text: str) -> str:
-    """Return the text with marks for characters that no encoding has, such as halves of a surrogate pair."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

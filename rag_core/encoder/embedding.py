@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rag_core.encoder.packed import PackedEncoder
 
-__all__ = ["Embedder", "LocalEmbedder", "Vectors", "create_embedder"]
+__all__ = ["Embedder", "LocalEmbedder", "Vectors", "create_embedder", "encodable"]
 
 log = logging.getLogger(__name__)
 Vectors = npt.NDArray[np.float32]
@@ -150,11 +150,11 @@ class LocalEmbedder:
         model = self._ready()
         if not texts:
             return np.empty((0, model.dimension), dtype=np.float32)
-        return model.encode([_encodable(text) for text in texts], self._config.batch_size)
+        return model.encode([encodable(text) for text in texts], self._config.batch_size)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the word pieces of each text, without special tokens and without any limit."""
-        return self._ready().count_tokens([_encodable(text) for text in texts])
+        return self._ready().count_tokens([encodable(text) for text in texts])
 
     def _ready(self) -> _Model:
         if self._model is None:
@@ -175,7 +175,7 @@ def _device(setting: str) -> str:
     return "cuda" if torch.cuda.is_available() and not os.environ.get("SPACES_ZERO_GPU") else "cpu"
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return `text` with lone surrogates replaced: tokenizers take valid Unicode only. No length changes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 

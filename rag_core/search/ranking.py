@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rag_core.answers.readingmodels import ReadingModel, encodable, encoder_model
+from rag_core.answers.readingmodels import ReadingModel, encoder_model
 from rag_core.collecting import first_load
+from rag_core.encoder.embedding import encodable
 
 __all__ = ["MOST_QUESTION", "MOST_WINDOW", "RANKER_FILE", "WindowRanker"]
 
