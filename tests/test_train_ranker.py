@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from train.errors import DataError, SettingsError
 from train.ranker.batching import draw, rows_of, table
 from train.ranker.build import build_lists
 from train.ranker.lists import Listed, RankingLists, read_lists, write_lists
-from train.ranker.network import listwise_loss, scores_of
+from train.ranker.network import distilling_loss, listwise_loss, scores_of
 from train.ranker.train import Recipe, main, train_ranker
 from train.ranker.windows import Asked, asked_about, cut, held_by, holding
 from train.reader.formulas import Calculation, Formula
@@ -193,6 +194,19 @@ def test_the_loss_is_that_of_the_definition() -> None:
     assert float(listwise_loss(scores, right)) == pytest.approx(-(math.log(first) + math.log(second)) / 2, abs=1e-5)
 
 
+def test_the_distance_to_a_teacher_is_that_of_the_definition() -> None:
+    scores, taught = torch.tensor([[2.0, -1.0], [0.0, 12.0]]), torch.tensor([[1.0, -1.5], [0.0, 15.0]])
+    assert float(distilling_loss(taught, taught)) == pytest.approx(0.0, abs=1e-6)
+    summed = 0.0
+    for row, aim in zip(scores.tolist(), taught.tolist(), strict=True):
+        shares, aims = ([math.exp(value) for value in (0.0, *each)] for each in (row, aim))
+        for share, wanted in zip(shares, aims, strict=True):
+            summed += wanted / sum(aims) * math.log((wanted / sum(aims)) / (share / sum(shares)))
+    # Beyond 10 nats both are as good as certain.
+    distance = (0.5 * 1.0**2 + 0.5 * 0.5**2) / 4
+    assert float(distilling_loss(scores, taught)) == pytest.approx(summed / 2 + 0.1 * distance, abs=1e-5)
+
+
 def test_scores_do_not_depend_on_what_else_is_read(tiny: Path) -> None:
     from rag_core.answers.readingmodels import plain_tokenizer
 
@@ -218,6 +232,24 @@ def test_a_tiny_model_learns_its_lists_and_what_is_saved_scores_alike(
     assert fitting_change(file, tiny)["head.weight"].shape == (1, 64)
 
 
+def test_a_model_learns_the_mean_of_its_teachers_scores(tiny: Path, lists: RankingLists, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=8, rate=3e-3, rows=2, windows=4, headed=0.0, average=0.9)
+    files = [tmp_path / f"{name}.safetensors" for name in ("one", "other", "student")]
+    teachers = [
+        train_ranker(lists, replace(recipe, seed=seed), tiny, lambda made, file=file: save_network(made, tiny, file))
+        for seed, file in enumerate(files[:2])
+    ]
+    # Which windows are right is not told: its lists say the contrary.
+    told = RankingLists(
+        lists.windows,
+        tuple(replace(each, right=each.wrong[:1], wrong=each.right + each.wrong[1:]) for each in lists.lists),
+    )
+    student = train_ranker(told, replace(recipe, epochs=16), tiny, teachers=files[:2])
+    wanted = sum(_scores(teacher, tiny, lists) for teacher in teachers) / 2
+    untaught = _scores(build_network(tiny, CPU, outputs=1).eval(), tiny, lists)
+    assert (_scores(student, tiny, lists) - wanted).abs().mean() < 0.3 * (untaught - wanted).abs().mean()
+
+
 def test_a_readers_file_is_gone_on_from_without_its_head(tiny: Path, tmp_path: Path) -> None:
     reader = build_network(tiny, CPU)
     with torch.no_grad():
@@ -232,6 +264,10 @@ def test_a_readers_file_is_gone_on_from_without_its_head(tiny: Path, tmp_path: P
 
 
 def _firsts(network: Any, folder: Path, lists: RankingLists) -> list[int]:
+    return [int(place) for place in _scores(network, folder, lists).argmax(1)]
+
+
+def _scores(network: Any, folder: Path, lists: RankingLists) -> Any:
     from rag_core.answers.readingmodels import plain_tokenizer
 
     tokenizer = plain_tokenizer(folder)
@@ -240,8 +276,7 @@ def _firsts(network: Any, folder: Path, lists: RankingLists) -> list[int]:
     count = len(lists.windows)
     asked, shown = torch.arange(len(lists.lists)).repeat_interleave(count), torch.arange(count).repeat(len(lists.lists))
     with torch.no_grad():
-        scores = scores_of(network, rows_of(questions, windows, asked, shown, (101, 102)))
-    return [int(place) for place in scores.view(-1, count).argmax(1)]
+        return scores_of(network, rows_of(questions, windows, asked, shown, (101, 102))).view(-1, count)
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"rows": 1}, {"windows": 1}, {"rate": 0.0}])

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 
     from train.ranker.batching import Rows
 
-__all__ = ["listwise_loss", "scores_of"]
+__all__ = ["distilling_loss", "listwise_loss", "scores_of"]
 
 # Rows that are read at once: sorted by length, so that the short ones are padded little.
 _TOGETHER = 256
+# Nats to either side beyond which a score is as good as certain, and how much its distance counts beside the order's.
+_MOST, _DISTANCE = 10.0, 0.1
 
 
 def scores_of(network: Any, rows: Rows) -> torch.Tensor:
@@ -47,3 +49,18 @@ def listwise_loss(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     everything = torch.cat([none, scores], dim=1).logsumexp(1)
     answered = scores.masked_fill(~right, -1e4).logsumexp(1)
     return (everything - torch.where(right.any(1), answered, none[:, 0])).mean()
+
+
+def distilling_loss(scores: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    """Return how far `scores` are from those of a teacher, both (lists, windows) in nats.
+
+    The divergence of what each list's windows and "none" share of the probability (Hinton et al. 2015, arXiv:1503.02531), and a
+    little of the distance of the scores themselves: the shares of what is surely wrong tell nothing of its order.
+    """
+    import torch
+
+    none = torch.zeros(len(scores), 1, device=scores.device)
+    shares, aims = (torch.cat([none, each], dim=1).log_softmax(1) for each in (scores, taught))
+    divergence = (aims.exp() * (aims - shares)).sum(1).mean()
+    near, aim = (each.clamp(-_MOST, _MOST) for each in (scores, taught))
+    return divergence + _DISTANCE * torch.nn.functional.smooth_l1_loss(near, aim)

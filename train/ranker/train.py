@@ -17,9 +17,9 @@ from train.embedder.batching import batches
 from train.embedder.network import base_folder
 from train.embedder.sources import SECTIONS
 from train.errors import SettingsError
-from train.ranker.batching import Table, draw, rows_of, table
+from train.ranker.batching import Rows, Table, draw, rows_of, table
 from train.ranker.lists import Listed, RankingLists, read_lists
-from train.ranker.network import listwise_loss, scores_of
+from train.ranker.network import distilling_loss, listwise_loss, scores_of
 from train.reader.network import build_network, load_network, save_network
 from train.terminal import command_parser, note, run, write
 
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "main", "train_ranker"]
 
 _DESCRIPTION = """Train a ranking model: MiniLM reads a question with each of several windows, and learns to score highest the
-one that answers; where none does, "none" must win. FILE takes what changed, 4 bits a weight. A GPU does it in minutes."""
+one that answers; where none does, "none" must win. With --teachers it learns to score as they do together, which is better than
+each of them. FILE takes what changed, 4 bits a weight. A GPU does it in minutes."""
 _EXAMPLES = """
 python -m train.ranker.train runs/ranker.safetensors --lists runs/lists
 python -m train.ranker.train runs/ranker.safetensors --lists runs/lists --start rag_core/data/reader.safetensors --rate 2e-4
+python -m train.ranker.train runs/ranker.safetensors --lists runs/lists --start runs/a.safetensors --teachers runs/a.safetensors \
+  runs/b.safetensors
 """
 
 
@@ -67,17 +70,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--lists", type=Path, required=True, help="folder of train.ranker.build")
     parser.add_argument("--base", type=Path, help="folder of the encoder; the embedded one")
     parser.add_argument("--start", type=Path, help="go on from the encoder of this file, a reader's or a ranker's")
+    parser.add_argument(
+        "--teachers", type=Path, nargs="+", default=(), metavar="FILE", help="learn the mean of these models' scores"
+    )
     for name, kind, text in (
         ("epochs", int, "times that each question is seen"), ("rate", float, "peak learning rate"),
         ("rows", int, "lists a step"), ("windows", int, "windows of a list"), ("seed", int, "order of the lists"),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=kind, default=getattr(Recipe, name), help=text)
     options = vars(parser.parse_args(arguments))
-    file, lists, start, base = (options.pop(name) for name in ("file", "lists", "start", "base"))
+    file, lists, start, base, teachers = (options.pop(name) for name in ("file", "lists", "start", "base", "teachers"))
     folder = base_folder(base)
-    train_ranker(
-        read_lists(lists), Recipe(**options), folder, lambda network: save_network(network, folder, file), start
-    )
+
+    def save(network: Any) -> None:
+        save_network(network, folder, file)
+
+    train_ranker(read_lists(lists), Recipe(**options), folder, save, start, teachers)
     write(f"{file}\n")
     return 0
 
@@ -88,19 +96,20 @@ def train_ranker(
     folder: Path,
     on_epoch: Callable[[Any], object] = lambda _: None,
     start: Path | None = None,
+    teachers: Sequence[Path] = (),
 ) -> Any:
     """Return the trained network over the encoder in `folder`.
 
-    `on_epoch` is given the network with its averaged weights after each epoch. Raises CheckpointError, or BaseModelError
-    where `start` is of another model.
+    `on_epoch` is given the network with its averaged weights after each epoch. Of `teachers`, files of earlier runs, it learns
+    the mean of their scores in place of which windows are right. Raises CheckpointError, or BaseModelError where one of the
+    files is of another model.
     """
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    network = build_network(folder, device, outputs=1).train()
-    if start is not None:
-        load_network(network, folder, start)
+    network = _network(folder, device, start).train()
+    taught_by = [_network(folder, device, path).eval() for path in teachers]
     shown = _Shown(found, folder, device, recipe)
     descent = Descent(network, rate=recipe.rate, warmup=recipe.warmup, average=recipe.average)
     started = time.monotonic()
@@ -108,7 +117,7 @@ def train_ranker(
         order = shown.order()
         summed = torch.zeros((), device=device)
         for batch in order:
-            loss = listwise_loss(*shown.scores(network, batch))
+            loss = _loss(network, taught_by, *shown.rows(batch))
             descent.step(loss, len(order) * recipe.epochs)
             summed += loss.detach()
         note(f"epoch {number + 1}: loss {float(summed) / len(order):.3f}, {time.monotonic() - started:.0f} s")
@@ -116,6 +125,25 @@ def train_ranker(
             on_epoch(network)
     descent.keep_average()
     return network.eval()
+
+
+def _network(folder: Path, device: torch.device, path: Path | None) -> Any:
+    """Return the encoder in `folder` with a head of one score, and with what the file at `path` changes."""
+    network = build_network(folder, device, outputs=1)
+    if path is not None:
+        load_network(network, folder, path)
+    return network
+
+
+def _loss(network: Any, teachers: Sequence[Any], rows: Rows, right: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    scores = scores_of(network, rows).view(right.shape)
+    if not teachers:
+        return listwise_loss(scores, right)
+    with torch.no_grad():
+        taught = torch.stack([scores_of(teacher, rows) for teacher in teachers]).mean(0)
+    return distilling_loss(scores, taught.view(right.shape))
 
 
 class _Shown:
@@ -140,8 +168,8 @@ class _Shown:
         chosen = [*self._answered, *some]
         return [[chosen[place] for place in batch] for batch in batches(len(chosen), self._recipe.rows, self._chance)]
 
-    def scores(self, network: Any, batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores (lists, windows) of drawn windows, and which of them are right."""
+    def rows(self, batch: Sequence[int]) -> tuple[Rows, torch.Tensor]:
+        """Return rows of drawn windows, list by list, and which of them are right (lists, windows)."""
         import torch
 
         drawn = draw([self._lists[number] for number in batch], self._recipe.windows, self._chance)
@@ -153,8 +181,7 @@ class _Shown:
         asked = torch.tensor(batch, device=device).repeat_interleave(self._recipe.windows)
         shown = torch.tensor(windows, device=device).flatten()
         rows = rows_of(self._questions, self._windows, asked, shown, self._marks)
-        scores = scores_of(network, rows).view(len(batch), -1)
-        return scores, torch.tensor(drawn.right, device=device)
+        return rows, torch.tensor(drawn.right, device=device)
 
 
 if __name__ == "__main__":
