@@ -6,8 +6,9 @@ between them stand texts of DIR's `corpus.jsonl` as further notes, the same runn
 speaks of revenue, cash flow and years, and a question's own words (capex) are often not those of the page that holds
 its answer (purchases of property and equipment). Each text of DIR stands in four of the six reports.
 
-`bench/data/second_analyst.json` and `third_analyst.json` have further questions about the same pages, each written apart from
-those before. The third's were first looked at when the ranking model and its weight stood; nothing is chosen by them.
+`bench/data/second_analyst.json` to `fourth_analyst.json` have further questions about the same pages, each written apart from
+those before, the fourth's at length, with parts to play, definitions and instructions. The third's were first looked at when
+the ranking model and its weight stood; nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["PageQuestion", "build_filings"]
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "bench" / "data" / "filings.json"
-OTHERS = {f"{name} analyst": ROOT / "bench" / "data" / f"{name}_analyst.json" for name in ("second", "third")}
+OTHERS = {f"{name} analyst": ROOT / "bench" / "data" / f"{name}_analyst.json" for name in ("second", "third", "fourth")}
 _SHARE = 4  # reports of the six in which a text stands
 _STEPS = {
     "income": "revenue cogs gross sga rnd restructuring operating interest pretax tax net basic diluted",
@@ -60,7 +61,7 @@ _SHARES: dict[str, tuple[str, float, float]] = {
 class PageQuestion:
     """A question, the file it is about, and the 1-based pages that hold its answer.
 
-    `kind` is `analyst`, `second analyst`, `third analyst`, or what the questions about the texts came with.
+    `kind` is `analyst`, `second analyst` to `fourth analyst`, or what the questions about the texts came with.
     """
 
     text: str

@@ -179,6 +179,7 @@ def measure_reports(data: Path, index: Path | None = None) -> tuple[Figures, dic
         "analyst": "reports: analysts",
         "second analyst": "reports: second analyst",
         "third analyst": "reports: held-out analyst",
+        "fourth analyst": "reports: wordy analyst",
         "text": "reports: questions",
         "paraphrase": "reports: paraphrases",
     }

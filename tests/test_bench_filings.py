@@ -42,7 +42,7 @@ def test_a_page_that_is_named_holds_what_is_asked(built: tuple[Path, list[object
             assert any(label in held for label in ("Purchase", "Capital", "Additions"))
         elif "working capital" in text or "due within twelve months" in text:
             assert "otal current liabilities" in held or "Total Current Liabilities" in held
-    assert seen == {"text", "analyst", "second analyst", "third analyst"}
+    assert seen == {"text", "analyst", "second analyst", "third analyst", "fourth analyst"}
     texts = [question.text for question in questions]  # type: ignore[attr-defined]
     assert len(set(texts)) == len(texts) == 6 * (44 + 60 + 80) + 6
 

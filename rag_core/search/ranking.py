@@ -30,7 +30,7 @@ class WindowRanker:
 
     def __init__(self, cache: Path, load: Callable[[], ReadingModel] | None = None) -> None:
         """Load nothing yet; `cache` keeps what is compiled."""
-        self._load = load or partial(encoder_model, cache, RANKER_FILE)
+        self._load = load or partial(encoder_model, cache, RANKER_FILE, "RAG_REREAD=0")
         self._lock = threading.Lock()
         self._model: ReadingModel | None = None
 
