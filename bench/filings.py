@@ -112,9 +112,10 @@ def _asked(
     for turn, item in enumerate(source["questions"]):
         keys = [*item["on"], *item.get("also", [])]
         text = item["ask"][(number + turn) % len(item["ask"])].format(**_slots(company))
-        # Every other question says how to answer, as people do.
-        if (number + turn) % 2:
-            text += " " + source["tails"][turn % len(source["tails"])]
+        # Every other question says how to answer, as people do, where the set does not say so itself.
+        tails = source.get("tails")
+        if tails and (number + turn) % 2:
+            text += " " + tails[turn % len(tails)]
         questions.append(PageQuestion(text, company["file"], frozenset().union(*(pages[key] for key in keys)), kind))
     return questions
 

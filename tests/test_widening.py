@@ -45,6 +45,26 @@ def whole(question: str, text: str, marked: str) -> str:
             "fees paid by Alder Ltd. to cover the costs of the fleet",
         ),
         ("Why did costs rise?", "They rose mainly due to wages.", "wages", "mainly due to wages"),
+        (
+            "Which two organs shrink?",
+            "They shrink the gizzard and the liver.",
+            "the liver",
+            "the gizzard and the liver",
+        ),
+        ("Which two towns host plants?", "Lyon and Turin do.", "Turin", "Lyon and Turin"),
+        ("Name the three uses.", "It is found in labels, maps and tags.", "tags", "labels, maps and tags"),
+        (
+            "Name both risks.",
+            "The risks are fire at sea and the loss of a lock.",
+            "the loss of a lock",
+            "fire at sea and the loss of a lock",
+        ),
+        (
+            "Which three banks arranged it?",
+            "The loan was arranged by Kestrel Bank, Banque Oriel and Nord.",
+            "Nord",
+            "Kestrel Bank, Banque Oriel and Nord",
+        ),
     ],
 )
 def test_what_belongs_to_the_answer_is_added(question: str, text: str, marked: str, expected: str) -> None:
@@ -56,6 +76,10 @@ def test_what_belongs_to_the_answer_is_added(question: str, text: str, marked: s
     [
         ("Which bank leads it?", "Orrin Bank, which lends much, leads it.", "Orrin Bank"),
         ("Which airlines fly there?", "Bluewing and Sarda Air, and most of it is freight.", "Bluewing and Sarda Air"),
+        ("Which town hosts the plant?", "Lyon and Turin do.", "Turin"),
+        ("Which two regions grew?", "In the north sales grew, and Europe fell.", "Europe"),
+        ("Which three towns host plants?", "Lyon and Turin do.", "Turin"),
+        ("What happened in both years?", "Sales fell and wages rose.", "wages rose"),
         ("Who founded it?", "Anna Holm, Piet Blom and others invested.", "Anna Holm"),
     ],
 )

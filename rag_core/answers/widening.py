@@ -11,6 +11,8 @@ from rag_core.language.sentences import terms
 __all__ = ["asks_for_figures", "asks_for_several", "whole_answer"]
 
 _MOST_WORDS = 60
+# Words of an entry that begins its sentence.
+_LONGEST_ENTRY = 4
 _SEVERAL = re.compile(
     r"\b(?:which|what)(?: (?:are|were|do|does))?(?: (?:the|its|their|some|of))*"
     r"(?: (?:two|three|four|five|six|seven|eight|main|key|major|principal|different|various|other|respective|reportable|"
@@ -60,6 +62,26 @@ _ABOUT = re.compile(
     r"\b(?:about|around|approximately|roughly|nearly|almost|over|under|more than|less than|at least|at most|up to|some) $",
     re.IGNORECASE,
 )
+# How many things a question wants named, unless that is of what or when, and what parts the entries of a list.
+_NUMBERS = {"both": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_NUMBER = re.compile(
+    r"(?P<other>\b(?:in|for|of|over|during|between|across|after|within) (?:(?:the|these|those|last|past|next) )*)?"
+    rf"\b(?P<number>{'|'.join(_NUMBERS)}) (?:[\w-]+ ){{0,3}}?[\w-]*[a-z]s\b",
+    re.IGNORECASE,
+)
+_PARTED = re.compile(r",? (?:and|or) (?:the )?|, ")
+_JOINED = re.compile(r"(?:,? (?:and|or) |, )$")
+# Where the first entry of a list begins: behind what says that a list comes, or else as its last one begins, with a name,
+# with an article, or behind a preposition.
+_PREPOSITIONS = "with|of|on|in|from|by|for|to|at|between|through|as"
+_TOLD = re.compile(
+    r".*(?:: |\b(?:are|were|is|was|be|remain(?:s|ed)?|includ(?:e|es|ed|ing)|namely|such as) "
+    rf"(?:[a-z]+(?:ed|en|nd|wn|ght|ade|pt|ut) (?:{_PREPOSITIONS}) )?)",
+    re.DOTALL,
+)
+_NAMED = re.compile(r"(?:.*[^\w ] ?|.*\b[^A-Z\W][\w-]* )(?=[A-Z])", re.DOTALL)
+_ARTICLE = re.compile(r".*\b(?=(?:an?|the|its|their|his|her|one) )", re.DOTALL)
+_BEHIND = re.compile(rf".*\b(?:{_PREPOSITIONS}) ", re.DOTALL)
 _REGION = re.compile(r"(?:, [A-Z](?:[\w.’'-]*\w)?(?: [A-Z](?:[\w.’'-]*\w)?)*)+")
 
 
@@ -86,6 +108,7 @@ def whole_answer(asked: Asked, text: str, start: int, end: int, low: int, high: 
         end = region.end() if region and not asks_for_several(asked) else end
     if asks_for_several(asked):
         start, end = _listed(text, start, end, low, high)
+    start = _from_the_first(asked, text, start, end, low)
     if asked.kind == "reason" and _WHY.search(asked.text) and (because := _BECAUSE.search(text, low, start)):
         start = because.start()
     elif asked.kind in _PARALLEL:
@@ -134,3 +157,20 @@ def _listed(text: str, start: int, end: int, low: int, high: int) -> tuple[int, 
     if rest and len(text[start : rest.end()].split()) <= _MOST_WORDS:
         end = len(text[: rest.end()].rstrip())
     return start, end
+
+
+def _from_the_first(asked: Asked, text: str, start: int, end: int, low: int) -> int:
+    """Return where the list begins of which [start, end) is the end, where the question says how many entries it has."""
+    numbers = [match["number"].lower() for match in _NUMBER.finditer(asked.text) if not match["other"]]
+    joined = _JOINED.search(text, low, start)
+    wanted = _NUMBERS[numbers[0]] - len(_PARTED.split(text[start:end])) if numbers else 0
+    if joined is None or wanted < 1:
+        return start
+    entries = text[low : joined.start()].split(", ")[-wanted:]
+    ways = [_TOLD, _NAMED if text[start].isupper() else _ARTICLE if _ARTICLE.match(text[start:end]) else _BEHIND]
+    begun = next((match for way in ways if (match := way.match(entries[0]))), None)
+    first = joined.start() - len(", ".join(entries)) + (begun.end() if begun else 0)
+    whole = begun is not None or (first == low and len(entries[0].split()) <= _LONGEST_ENTRY)
+    # Two entries have no comma between them.
+    plain = len(entries) == wanted and (wanted > 1 or not joined.group().startswith(","))
+    return first if plain and whole and len(text[first:end].split()) <= _MOST_WORDS else start
