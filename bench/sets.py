@@ -28,6 +28,8 @@ FINANCE = ROOT / "bench" / "data" / "finance_reading.jsonl"
 ANALYSTS = ROOT / "bench" / "data" / "analyst_reading.jsonl"
 # Excerpts of reports (ids with f) and paragraphs of general knowledge (p) by a third hand: nothing was ever fitted to them.
 HELD_OUT = ROOT / "bench" / "data" / "held_out_reading.jsonl"
+# By four more hands, a to d in the ids: finance, and general prose in b and a third of d. Nothing was ever fitted to them.
+FOUR_HANDS = ROOT / "bench" / "data" / "four_hands_reading.jsonl"
 SAMPLES = ROOT / "sample_files"
 OTHER_DOCUMENT, WRONG_YEAR, LEFT_OUT = "other document", "wrong year", "left out"
 # Of the answerable questions, the share that is also put to another document, and at most to a wrong year.
@@ -73,6 +75,7 @@ def read_sets(data: Path | None, names: Sequence[str], seed: int) -> list[Questi
     makers["finance"] = lambda: _reading(FINANCE, "finance")
     makers["analysts"] = lambda: _reading(ANALYSTS, "analysts")
     makers["held-out"] = lambda: _reading(HELD_OUT, "held-out")
+    makers["four-hands"] = lambda: _reading(FOUR_HANDS, "four-hands")
     makers["samples"] = lambda: _samples(seed)
     unknown = [name for name in names if name not in makers]
     if unknown:
