@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "main", "train_ranker"]
 
 _DESCRIPTION = """Train a ranking model: MiniLM reads a question with each of several windows, and learns to score highest the
-one that answers; where none does, "none" must win. With --teachers it learns to score as they do together, which is better than
-each of them. FILE takes what changed, 4 bits a weight. A GPU does it in minutes."""
+one that answers; where none does, "none" must win. With --teachers it learns to score as they do together.
+FILE takes what changed, 4 bits a weight. A GPU does it in minutes."""
 _EXAMPLES = """
 python -m train.ranker.train runs/ranker.safetensors --lists runs/lists
 python -m train.ranker.train runs/ranker.safetensors --lists runs/lists --start rag_core/data/reader.safetensors --rate 2e-4
