@@ -174,6 +174,7 @@ from pathlib import Path
 from rag_core import RagConfig, RagPipeline
 config = RagConfig().with_setting("cache_directory", Path(sys.argv[1]))
 rag = RagPipeline(config)
+rag.prepare()
 rag.add_document(sys.argv[2])
 stream = rag.stream(sys.argv[3])
 print(next(event.text for event in stream if event.text))

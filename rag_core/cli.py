@@ -163,6 +163,7 @@ def _split_inputs(options: argparse.Namespace) -> tuple[list[Path], str]:
 def _ask(options: argparse.Namespace) -> int:
     files, question = _split_inputs(options)
     with _pipeline(options) as rag:
+        rag.prepare()
         chosen = [document.id for document in _add(rag, files, options)] or None
         if not rag.generator.loaded:
             with ProgressLine("model", quiet=options.quiet) as progress:
@@ -188,6 +189,7 @@ def _stream(events: Any, *, show: bool) -> Answer:
 
 def _chat(options: argparse.Namespace) -> int:
     with _pipeline(options) as rag:
+        rag.prepare()
         chosen = [document.id for document in _add(rag, options.files, options)] or None
         with ProgressLine("model", quiet=options.quiet) as progress:
             rag.warm_up(progress)

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from rag_core.records import Message, ProgressCallback
 
-__all__ = ["GenerationDelta", "TextGenerator"]
+__all__ = ["GenerationDelta", "StartsEarly", "TextGenerator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,11 @@ class TextGenerator(Protocol):
 
     def stream(self, messages: Sequence[Message], *, max_new_tokens: int) -> Iterator[GenerationDelta]:
         """Generate greedily; closing the iterator stops within one token and frees the engine. Raises ModelError."""
+
+
+@runtime_checkable
+class StartsEarly(Protocol):
+    """A generator whose first start on a machine can begin before anything is asked of it."""
+
+    def prepare(self) -> None:
+        """Begin it in the background and return at once. Raises ModelError."""

@@ -21,7 +21,7 @@ from rag_core.dialogue.followup import resolve_question
 from rag_core.encoder.embedding import Embedder, create_embedder
 from rag_core.engines import create_generator
 from rag_core.errors import DocumentTooLargeError, QuestionError, RagError
-from rag_core.generation import TextGenerator
+from rag_core.generation import StartsEarly, TextGenerator
 from rag_core.indexing.index import DocumentIndex
 from rag_core.loading import load_document
 from rag_core.loading.starting import SPARE
@@ -183,6 +183,14 @@ class RagPipeline:
 
     # Models and life cycle -------------------------------------------------------------------------------------------
 
+    def prepare(self) -> None:
+        """Begin in the background what only the first start on a machine does, so that the first answer waits less.
+
+        Returns at once. Raises ModelError where there is no such model.
+        """
+        if isinstance(self.generator, StartsEarly):
+            self.generator.prepare()
+
     def warm_up(self, on_progress: ProgressCallback | None = None) -> None:
         """Load all models now rather than at the first question, and have a process wait for the first file.
 
@@ -197,6 +205,7 @@ class RagPipeline:
         note(Progress("loading"))
         SPARE.keep()
         try:
+            self.prepare()
             self.embedder.load(note)
             if self._rereader is not None:
                 self._rereader.load()

@@ -172,31 +172,6 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(hub: str, tmp_path: Path) 
 # Conversion --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def small_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model's first two layers, in a GGUF file of their own."""
-    from gguf import GGUFReader, GGUFValueType, GGUFWriter
-
-    source = resolve_generator(GenerationConfig(device="cpu")).path
-    assert source is not None
-    reader = GGUFReader(source)
-    path = tmp_path_factory.mktemp("gguf") / "two-layers.gguf"
-    writer = GGUFWriter(path, "llama")
-    for name, field in reader.fields.items():
-        if not name.startswith(("GGUF.", "general.architecture")):
-            value = 2 if name == "llama.block_count" else field.contents()
-            kind = field.types[0]
-            writer.add_key_value(name, value, kind, field.types[-1] if kind == GGUFValueType.ARRAY else None)
-    for tensor in reader.tensors:
-        if not tensor.name.startswith("blk.") or tensor.name.startswith(("blk.0.", "blk.1.")):
-            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
 CONVERT = """
 import sys
 from pathlib import Path

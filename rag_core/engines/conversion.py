@@ -18,11 +18,17 @@ from rag_core.engines.weights import write_packed
 from rag_core.errors import ModelLoadError
 from rag_core.records import Progress, ProgressCallback
 
-__all__ = ["converted"]
+__all__ = ["conversion_of", "converted"]
 
 # Raise it when what is written changes: older conversions are then made anew.
 FORMAT_VERSION = "2"
 _WORK = ".converting-"
+
+
+def conversion_of(gguf: Path, cache: Path) -> Path | None:
+    """Return the folder of the converted model, None where it has not been converted. Raises OSError for no such file."""
+    folder = _folder(gguf, cache)
+    return folder if (folder / "config.json").is_file() else None
 
 
 def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = None) -> Path:
@@ -30,7 +36,7 @@ def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = No
 
     Raises ModelLoadError where the file is damaged or the cache cannot be written.
     """
-    folder = cache / f"{gguf.stem}-{_key(gguf)}"
+    folder = _folder(gguf, cache)
     if (folder / "config.json").is_file():
         return folder
     if on_progress:
@@ -76,15 +82,15 @@ def _require_space(gguf: Path, cache: Path) -> None:
         )
 
 
-def _key(gguf: Path) -> str:
-    """Return a name for this file as it is: a full hash of 98 MB at each start would cost more than it protects."""
+def _folder(gguf: Path, cache: Path) -> Path:
+    """Return the place for this file as it is: a full hash of 98 MB at each start would cost more than it protects."""
     status = gguf.stat()
     with gguf.open("rb") as file:
         head = file.read(1 << 20)
         file.seek(max(0, status.st_size - (1 << 20)))
         tail = file.read()
     digest = hashlib.sha256(f"{FORMAT_VERSION}:{gguf.name}:{status.st_size}:".encode() + head + tail)
-    return digest.hexdigest()[:16]
+    return cache / f"{gguf.stem}-{digest.hexdigest()[:16]}"
 
 
 def _convert(gguf: Path, folder: Path) -> None:

@@ -13,6 +13,7 @@ from rag_core.config import RagConfig
 from rag_core.engines import gpu_window
 from rag_core.engines.choosing import make_engine
 from rag_core.engines.conversion import converted
+from rag_core.engines.first_start import FirstStart
 from rag_core.engines.memory import translated
 from rag_core.engines.steps import Engine
 from rag_core.engines.tokens import ChatTokenizer, TextAssembler
@@ -25,7 +26,7 @@ from rag_core.errors import (
     QuestionError,
 )
 from rag_core.generation import GenerationDelta
-from rag_core.models import ModelSource, fetch, resolve_generator
+from rag_core.models import ModelSource, fetch, gpu_available, resolve_generator
 from rag_core.policy import policy_for
 from rag_core.records import Message, Progress, ProgressCallback
 
@@ -71,6 +72,7 @@ class LocalGenerator:
         self._source: ModelSource | None = None
         self._tokenizer: ChatTokenizer | None = None
         self._engine: Engine | None = None
+        self._first_start: FirstStart | None = None
         self._context = 0
         self._key = 0
         gpu_window.prepare()
@@ -98,6 +100,11 @@ class LocalGenerator:
         """Where and in what precision the loaded model computes; empty before."""
         return self._engine.description if self._engine else ""
 
+    def prepare(self) -> None:
+        """Begin what only the first start of all does and takes long; return at once. Raises ModelError."""
+        if self._engine is None and (first := self._first()) is not None:
+            first.begin()
+
     def load(self, on_progress: ProgressCallback | None = None) -> None:
         """Load tokenizer and weights, once; later calls return at once. Raises ModelError, ConfigError."""
         if self._engine is not None:
@@ -106,7 +113,7 @@ class LocalGenerator:
             if self.loaded:  # by another thread, while this one waited
                 return
             source = self._resolved()
-            folder = model_folder(source, self._config.cache_directory, on_progress)
+            folder = self._files(on_progress)
             if on_progress:
                 on_progress(Progress("loading", detail=source.name))
             with first_load("generator"), translated(source.name):
@@ -169,7 +176,23 @@ class LocalGenerator:
         return self._source
 
     def _small_files(self, on_progress: ProgressCallback | None = None) -> Path:
-        return model_folder(self._resolved(), self._config.cache_directory, on_progress, weights=False)
+        return self._files(on_progress, weights=False)
+
+    def _files(self, on_progress: ProgressCallback | None, *, weights: bool = True) -> Path:
+        first = self._first()
+        if first is not None and not first.over:
+            if on_progress:
+                on_progress(Progress("converting", detail=f"{self._resolved().name}, once"))
+            first.finish(compiling=self._config.generation.device == "cpu" or not gpu_available())
+        return model_folder(self._resolved(), self._config.cache_directory, on_progress, weights=weights)
+
+    def _first(self) -> FirstStart | None:
+        """Return the conversion of the model's file, None where the model is no file."""
+        path = self._resolved().path
+        if self._first_start is None and path is not None and path.is_file():
+            with self._reading:
+                self._first_start = self._first_start or FirstStart(path, self._config.cache_directory)
+        return self._first_start
 
     def _read_tokenizer(self, on_progress: ProgressCallback | None = None) -> ChatTokenizer:
         if self._tokenizer is not None:
