@@ -77,6 +77,23 @@ def test_drafts_recordings_and_company_change_no_token(folder: Path, four_bit: b
             assert list(pool.map(lambda prompt, made=made: tokens(made, prompt), PROMPTS[:4])) == expected[:4]
 
 
+def test_a_pass_is_launched_without_waiting_for_the_one_before(folder: Path) -> None:
+    made = engine(folder, prepare=False)
+    passes = made._passes
+    with torch.inference_mode(), made._context():
+        for _ in range(2):  # compiles, records, takes page-locked memory
+            pending = [passes.read(PROMPTS[2], 0, 0), passes.advance([0], 64)]
+            passes.place(0, 5, len(PROMPTS[2]) + 1)
+            assert all(0 <= token < 128 for each in pending for token in each.tokens())
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            pending = [passes.read(PROMPTS[2], 0, 0), passes.advance([0], 64)]
+            passes.place(0, 5, len(PROMPTS[2]) + 1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert all(0 <= token < 128 for each in pending for token in each.tokens())
+
+
 def test_rows_of_one_chat_attend_as_rows_of_any(folder: Path) -> None:
     settings = read_settings(folder)
     assert settings is not None

@@ -100,13 +100,14 @@ class Passes:
         else:
             chosen = self.model.read(self._device(list(tokens)), slot, start).argmax(-1)
         self._last[slot : slot + 1] = chosen
-        self._place[slot] = start + len(tokens)
+        self._place[slot : slot + 1].fill_(start + len(tokens))
         return Pending(chosen)
 
     def place(self, slot: int, token: int, position: int) -> None:
         """Say which token a chat reads next."""
-        self._last[slot] = token
-        self._place[slot] = position
+        # Filled, since assigning a number to one element copies it from pageable memory and waits for the device.
+        self._last[slot : slot + 1].fill_(token)
+        self._place[slot : slot + 1].fill_(position)
 
     def advance(self, slots: Sequence[int], reach: int) -> Pending:
         """Let each of these chats read its next token, all below position `reach`; choose those behind them."""

@@ -159,6 +159,8 @@ class Scheduler:
             request.launched = 1
             self._pending.append((pending, [request]))
         else:
+            # It gives nobody a token, but is waited for: parts launched far ahead could not be stopped any more.
+            self._pending.append((pending, []))
             request.steps.put(Step(cached=request.cached))
 
     def _decode(self) -> bool:
@@ -170,7 +172,8 @@ class Scheduler:
             return True
         if not live:
             worked = bool(self._pending)
-            self._settle(0)
+            # While a prompt is read its next part is launched behind this one.
+            self._settle(1 if any(each.read < len(each.prompt) for each in self._active) else 0)
             return worked
         self._attempt(self._advance, live)
         self._settle(1)
@@ -206,7 +209,7 @@ class Scheduler:
                 for request in requests:
                     self._end(request, _told(error))
                 continue
-            for request, token in zip(requests, tokens, strict=True):
+            for request, token in zip(requests, tokens, strict=bool(requests)):
                 self._take(request, [token])
 
     def _draft(self, live: list[Request]) -> None:
