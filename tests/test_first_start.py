@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import SAMPLES, ScriptedGenerator
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 FIRST = """
 import sys
 from pathlib import Path
+from typing import Any
 from rag_core import Message, RagConfig
 from rag_core.engines import conversion, first_start, local
 cache = Path(sys.argv[2])
@@ -115,3 +117,19 @@ def test_a_generator_that_has_nothing_to_prepare_is_left_alone() -> None:
         rag.prepare()
         rag.add_document(SAMPLES / "haircut.txt")
         assert rag.ask("What is a haircut?").text
+
+
+def test_a_file_that_cannot_be_read_is_told_before_anything_is_begun(
+    small_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def refused(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path == small_gguf:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(ModelLoadError, match=r"cannot be read \(Permission denied\)"):
+        local_generator(small_gguf, tmp_path / "cache").prepare()
+    assert not (tmp_path / "cache").exists()

@@ -26,19 +26,22 @@ _WORK = ".converting-"
 
 
 def conversion_of(gguf: Path, cache: Path) -> Path | None:
-    """Return the folder of the converted model, None where it has not been converted. Raises OSError for no such file."""
+    """Return the folder of the converted model, None where it has not been converted.
+
+    Raises ModelLoadError where the file cannot be read.
+    """
     folder = _folder(gguf, cache)
     return folder if (folder / "config.json").is_file() else None
 
 
 def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = None) -> Path:
-    """Return the folder of the converted model, converting on first use (about 15 s for SmolLM2-135M).
+    """Return the folder of the converted model, converting on first use (about 25 s for SmolLM2-135M).
 
     Raises ModelLoadError where the file is damaged or the cache cannot be written.
     """
+    if (done := conversion_of(gguf, cache)) is not None:
+        return done
     folder = _folder(gguf, cache)
-    if (folder / "config.json").is_file():
-        return folder
     if on_progress:
         on_progress(Progress("converting", detail=f"{gguf.name}, once"))
     try:
@@ -54,7 +57,7 @@ def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = No
             work.rename(folder)
         except OSError:
             # Another process was first; its folder is whole, since a rename is all or nothing.
-            if not (folder / "config.json").is_file():
+            if conversion_of(gguf, cache) is None:
                 raise
         return folder
     except OSError as error:
@@ -84,11 +87,14 @@ def _require_space(gguf: Path, cache: Path) -> None:
 
 def _folder(gguf: Path, cache: Path) -> Path:
     """Return the place for this file as it is: a full hash of 98 MB at each start would cost more than it protects."""
-    status = gguf.stat()
-    with gguf.open("rb") as file:
-        head = file.read(1 << 20)
-        file.seek(max(0, status.st_size - (1 << 20)))
-        tail = file.read()
+    try:
+        status = gguf.stat()
+        with gguf.open("rb") as file:
+            head = file.read(1 << 20)
+            file.seek(max(0, status.st_size - (1 << 20)))
+            tail = file.read()
+    except OSError as error:
+        raise ModelLoadError(f"{gguf} cannot be read ({error.strerror}); check the file's rights and disk") from error
     digest = hashlib.sha256(f"{FORMAT_VERSION}:{gguf.name}:{status.st_size}:".encode() + head + tail)
     return cache / f"{gguf.stem}-{digest.hexdigest()[:16]}"
 
