@@ -220,6 +220,27 @@ def test_two_processes_that_convert_at_once_end_with_one_whole_model(small_gguf:
     assert stages == []
 
 
+def test_a_conversion_parses_the_file_once_and_leaves_the_library_as_it_was(
+    small_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gguf
+
+    parsed: list[str] = []
+
+    class Counting(gguf.GGUFReader):
+        def __init__(self, path: str, mode: str = "r") -> None:
+            parsed.append(path)
+            super().__init__(path, mode)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counting)
+    names = gguf.get_tensor_name_map
+    folder = converted(small_gguf, tmp_path)
+    assert parsed == [str(small_gguf)]
+    assert (folder / "packed.tiles").is_file()
+    assert gguf.GGUFReader is Counting
+    assert gguf.get_tensor_name_map is names
+
+
 def test_a_conversion_that_is_killed_leaves_nothing_that_counts(small_gguf: Path, tmp_path: Path) -> None:
     process = start_conversion(small_gguf, tmp_path, HELD)
     assert process.stdout is not None
