@@ -95,6 +95,7 @@ TRIED: dict[str, Change] = {
     "tried: ranking counts half": {"rag_core.search.rereading._WEIGHT": 0.06},
     "tried: ranking counts double": {"rag_core.search.rereading._WEIGHT": 0.24},
     "tried: any that are proposed read": {"rag_core.search.rereading._BEHIND": 99.0},
+    "tried: fewer of them read": {"rag_core.search.rereading._BEHIND": 0.9},
     "tried: one passage a page": {},
 }
 _ONE_A_PAGE = "tried: one passage a page"

@@ -17,7 +17,7 @@ from rag_core.records import Hit, Window
 from rag_core.search.rereading import Rereader
 
 TEXTS = ("The loan matures in 2027.", "A dividend is proposed.", "The rent rises with prices.")
-CLOSE, FAR = (0.50, 0.48, 0.46), (0.50, 0.48, 0.20)
+CLOSE, FAR = (0.50, 0.48, 0.46), (0.50, 0.48, 0.10)
 
 
 class Fixed:
