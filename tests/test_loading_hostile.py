@@ -241,6 +241,14 @@ def test_what_is_left_out_is_said(case: str, tmp_path: Path) -> None:
     assert "SECRET" not in warnings
 
 
+@pytest.mark.parametrize(("name", "fence"), [("a.txt", ""), ("a.md", ""), ("a.html", "pre")])
+def test_gaps_without_end_end(name: str, fence: str, tmp_path: Path) -> None:
+    content = "Rent" + " " * 3_000 + "rose." + "\n \t" * 3_000 + "\n" + "\t" * 500 + "It fell."
+    text = load(tmp_path, name, (f"<{fence}>{content}</{fence}>" if fence else content).encode()).text
+    assert text.split() == ["Rent", "rose.", "It", "fell."]
+    assert len(text) < 200
+
+
 def test_white_letters_on_a_coloured_ground_are_kept(tmp_path: Path) -> None:
     page = b"<div style='background:#003'><p style='color:white'>Shown</p></div>"
     assert load(tmp_path, "a.html", page).text == "Shown"

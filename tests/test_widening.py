@@ -105,3 +105,11 @@ def test_several_figures_are_told_together_where_several_are_asked_for(question:
     start = text.index(words)
     low, high = whole_answer(replace(analyse(question), kind="amount"), text, start, start + len(words), 0, len(text))
     assert text[low:high] == answer
+
+
+@pytest.mark.timeout(20)
+def test_a_long_sentence_without_a_list_is_looked_through_at_once() -> None:
+    """Its words could be parted in exponentially many ways by a pattern that does without the space between two."""
+    ways = "rival houses failed yet the old bank which had never financed vineyards gained some depositors "
+    text = f"When blight ruined the districts in 1882, {ways * 40}within months."
+    assert whole("Which districts were ruined?", text, "the districts") == "the districts"

@@ -25,10 +25,13 @@ _FIGURES: frozenset[str] = frozenset(("amount", "percentage", "measure", "count"
 _SENTENCES: frozenset[str] = frozenset(("reason", "manner", "definition"))
 _NUMBERS_ONLY = re.compile(r"[\s\d.,()$€£¥%-]+")
 _AND = r"(?:,? (?:and|or|as well as|&) (?!(?:is|are|was|were|has|have|had|it|they|he|she|we|this|the \w+ (?:is|are|was|were))\b))"
-_ITEM = (
-    r"(?:(?!(?:is|are|was|were|has|have|had|will|which|that|who|where|because|and|or|as well as|&)\b)[^\s,.;:()|]"
-    r"(?:[^\s,;:()|]*[^\s,;:()|.])? ?){1,14}"
+# A word that may stand in an entry. Between two there must be a space: were it optional, a word could be parted in so many
+# ways that a sentence of forty words takes minutes.
+_WORD = (
+    r"(?!(?:is|are|was|were|has|have|had|will|which|that|who|where|because|and|or|as well as|&)\b)[^\s,.;:()|]"
+    r"(?:[^\s,;:()|]*[^\s,;:()|.])?"
 )
+_ITEM = rf"{_WORD}(?: {_WORD}){{0,13}} ?"
 # The rest of a list behind its first entry: closed by "and", or of three entries and more.
 _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
 _AMOUNT = (

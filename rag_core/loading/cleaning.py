@@ -19,17 +19,20 @@ _INVISIBLE = re.compile(
 )
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile("[\x20-\x7e\n\t]*")
+# Wider gaps say nothing more, and what looks for white space takes the square or the cube of their length.
+_WIDE_GAP = re.compile(r"[ \t]{65,}")
+_WIDEST_GAP = " " * 64
 _WHITE_SPACE = re.compile(r"\s+")
 
 
 def clean_text(text: str) -> str:
-    r"""Return `text` with `\n` line ends, ordinary spaces, and without characters that nobody can see."""
+    r"""Return `text` with `\n` line ends, ordinary spaces, 64 at most, and without characters that nobody can see."""
     if _PLAIN.fullmatch(text):
-        return text
+        return _WIDE_GAP.sub(_WIDEST_GAP, text)
     text = _LINE_ENDS.sub("\n", text)
     text = _INVISIBLE.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)
-    return _SPACES.sub(" ", text)
+    return _WIDE_GAP.sub(_WIDEST_GAP, _SPACES.sub(" ", text))
 
 
 def one_line(text: str) -> str:

@@ -18,6 +18,7 @@ __all__ = ["Draft", "DraftLimits"]
 _MOST_WARNINGS = 20
 # Headings, and tables: a whole library has fewer, and each costs the reading process, then its parent, half a kilobyte.
 _MOST_MARKS = 100_000
+_MOST_BLANK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,18 @@ class Draft:
         self._starts.append((self._length, one_line(label)[:120]))
 
     def line(self, text: str) -> tuple[int, int]:
-        """Add `text` and a line end; return the span of `text`. Blank lines before the first words are dropped.
+        """Add `text` and a line end; return the span of `text`.
+
+        Blank lines before the first words are dropped, and those behind eight others.
 
         Raises DocumentTooLargeError over the limit of characters.
         """
         text = clean_text(text)
-        if not self._length and not text.strip():
-            return (0, 0)
         start = self._length
+        if not text.strip():
+            if not start or self._newlines > _MOST_BLANK:
+                return (start, start)
+            text = ""
         self._write(text + "\n")
         return (start, start + len(text))
 
