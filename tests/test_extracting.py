@@ -76,6 +76,16 @@ def test_the_year_that_is_missing_is_named(models: tuple[WordNearness, SpanReade
     assert asked("What happened to the lamp in 1984?", models).reason == ""
 
 
+def test_a_word_that_stands_elsewhere_in_the_passages_is_not_said_to_be_missing(
+    models: tuple[WordNearness, SpanReader],
+) -> None:
+    text = f"{NEWS} Orsk has a lighthouse, too, and is a port of no depth."
+    reason = asked("How tall is the lighthouse of Orsk?", models, text).reason
+    assert reason == "no sentence about lighthouse speaks of Orsk"
+    reason = asked("What did the granite of the keepers cost?", models, text).reason
+    assert reason == "cost does not occur in the passages about granite"
+
+
 @pytest.mark.parametrize("question", ["Who is the chief executive of Siemens?", "Who chairs Nestlé's board?"])
 def test_nobody_holds_an_office_of_a_body_that_is_not_named(
     question: str, models: tuple[WordNearness, SpanReader]

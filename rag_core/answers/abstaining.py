@@ -113,7 +113,7 @@ def decide(asked: Asked, reading: Reading | None, hits: Sequence[Hit]) -> Decisi
     weights = _QUICK if reading.both is None else _CLOSE
     total = weights["bias"] + sum(weights[name] * value for name, value in zip(MEASURES, found, strict=True))
     probability = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
-    return Decision(probability, "" if probability >= _THRESHOLD else _missing(asked, reading))
+    return Decision(probability, "" if probability >= _THRESHOLD else _missing(asked, reading, hits))
 
 
 def _doubt(asked: Asked, reading: Reading) -> str:
@@ -160,17 +160,21 @@ def _lost(asked: Asked, evidence: Evidence) -> list[int]:
     return [row for row in range(len(asked.terms)) if float(evidence.near[row]) < HELD]
 
 
-def _missing(asked: Asked, reading: Reading) -> str:
+def _missing(asked: Asked, reading: Reading, hits: Sequence[Hit]) -> str:
+    """Return which words of the question the passages lack, or else lack where they speak of the others."""
     evidence = reading.evidence
     lost = _lost(asked, evidence)
     hard = [row for row in lost if asked.terms[row] in asked.names or asked.terms[row][:1].isdigit()]
     chosen = hard or sorted(lost, key=lambda row: -float(evidence.weights[row]))[:2]
-    words = [_as_written(asked, row) for row in chosen]
-    held = [_as_written(asked, row) for row in range(len(asked.terms)) if row not in lost]
-    about = f" about {' '.join(held[:4])}" if held else ""
-    if words:
-        return f"{' and '.join(words[:3])} {_do(words[:3])} not occur in the passages{about}"
-    return f"no passage{about} holds what is asked for"
+    held = " ".join([_as_written(asked, row) for row in range(len(asked.terms)) if row not in lost][:4])
+    told = {term for hit in hits for text in (hit.text, hit.document.name, *hit.headings) for term in terms(text)}
+    nowhere = [row for row in chosen if asked.terms[row] not in told]
+    words = list(dict.fromkeys(_as_written(asked, row) for row in nowhere or chosen))[:3]
+    if nowhere:
+        return f"{' and '.join(words)} {_do(words)} not occur in the passages{f' about {held}' if held else ''}"
+    if words and held:
+        return f"no sentence about {held} speaks of {' or '.join(words)}"
+    return f"no passage{f' about {held}' if held else ''} holds what is asked for"
 
 
 def _absent_years(asked: Asked, hits: Sequence[Hit]) -> list[str]:
