@@ -116,7 +116,7 @@ def _conversation(handlers: Handlers, panel: gr.HTML) -> Conversation:
             submit_btn=True,
             stop_btn=True,
             max_lines=6,
-            max_length=8_000,
+            max_length=2_000,
             elem_id="rag-question",
         ),
         concurrency_limit=None,  # the desk keeps the line, and tells those who wait

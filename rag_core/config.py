@@ -43,7 +43,8 @@ class LimitsConfig:
     parse_seconds: float = 120.0
     parse_memory_bytes: int = 2_048 * MEBIBYTE
     documents: int = 1_000
-    question_characters: int = 8_000
+    # Some three hundred and fifty words: rules that look through a question may take the square of its length.
+    question_characters: int = 2_000
 
 
 @dataclass(frozen=True)

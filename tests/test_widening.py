@@ -113,3 +113,10 @@ def test_a_long_sentence_without_a_list_is_looked_through_at_once() -> None:
     ways = "rival houses failed yet the old bank which had never financed vineyards gained some depositors "
     text = f"When blight ruined the districts in 1882, {ways * 40}within months."
     assert whole("Which districts were ruined?", text, "the districts") == "the districts"
+
+
+@pytest.mark.timeout(20)
+def test_a_sentence_of_figures_without_end_is_looked_through_at_once() -> None:
+    text = f"The costs were $3 million and {'1' * 6_000} in 2019, and {'Alba Corto, ' * 3_000} and $9 million."
+    assert whole("What were the costs in 2019 and 2018?", text, "$3 million").startswith("$3 million")
+    assert whole("Who are the two directors?", text, "$9 million.").endswith("$9 million.")

@@ -11,6 +11,8 @@ from rag_core.language.sentences import terms
 __all__ = ["asks_for_figures", "asks_for_several", "whole_answer"]
 
 _MOST_WORDS = 60
+# Characters from the beginning of a sentence to the end of a list in it.
+_FURTHEST = 1_000
 # Words of an entry that begins its sentence.
 _LONGEST_ENTRY = 4
 _SEVERAL = re.compile(
@@ -35,7 +37,7 @@ _ITEM = rf"{_WORD}(?: {_WORD}){{0,13}} ?"
 # The rest of a list behind its first entry: closed by "and", or of three entries and more.
 _REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
 _AMOUNT = (
-    r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d(?:[\d,]*\d)?(?:\.\d+)?\)?"
+    r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d(?:[\d,]{0,24}\d)?(?:\.\d{1,12})?\)?"
     r"(?: ?%| per ?cent\b)?(?: (?:thousand|million|billion|trillion)\b)?"
 )
 # What may follow a figure of a list: what it counts, and its year.
@@ -165,7 +167,8 @@ def _listed(text: str, start: int, end: int, low: int, high: int) -> tuple[int, 
 def _from_the_first(asked: Asked, text: str, start: int, end: int, low: int) -> int:
     """Return where the list begins of which [start, end) is the end, where the question says how many entries it has."""
     numbers = [match["number"].lower() for match in _NUMBER.finditer(asked.text) if not match["other"]]
-    joined = _JOINED.search(text, low, start)
+    # What reaches further back is no list, and looking through it takes the square of its length.
+    joined = _JOINED.search(text, low, start) if start - low <= _FURTHEST else None
     wanted = _NUMBERS[numbers[0]] - len(_PARTED.split(text[start:end])) if numbers else 0
     if joined is None or wanted < 1:
         return start
