@@ -30,6 +30,8 @@ ANALYSTS = ROOT / "bench" / "data" / "analyst_reading.jsonl"
 HELD_OUT = ROOT / "bench" / "data" / "held_out_reading.jsonl"
 # By four more hands, a to d in the ids: finance, and general prose in b and a third of d. Nothing was ever fitted to them.
 FOUR_HANDS = ROOT / "bench" / "data" / "four_hands_reading.jsonl"
+# By three more, e to g in the ids: excerpts of reports, general prose, business documents of other sorts. Read once it was measured.
+THREE_HANDS = ROOT / "bench" / "data" / "three_hands_reading.jsonl"
 SAMPLES = ROOT / "sample_files"
 OTHER_DOCUMENT, WRONG_YEAR, LEFT_OUT = "other document", "wrong year", "left out"
 # Of the answerable questions, the share that is also put to another document, and at most to a wrong year.
@@ -76,6 +78,7 @@ def read_sets(data: Path | None, names: Sequence[str], seed: int) -> list[Questi
     makers["analysts"] = lambda: _reading(ANALYSTS, "analysts")
     makers["held-out"] = lambda: _reading(HELD_OUT, "held-out")
     makers["four-hands"] = lambda: _reading(FOUR_HANDS, "four-hands")
+    makers["three-hands"] = lambda: _reading(THREE_HANDS, "three-hands")
     makers["samples"] = lambda: _samples(seed)
     unknown = [name for name in names if name not in makers]
     if unknown:
