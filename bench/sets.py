@@ -30,7 +30,7 @@ ANALYSTS = ROOT / "bench" / "data" / "analyst_reading.jsonl"
 HELD_OUT = ROOT / "bench" / "data" / "held_out_reading.jsonl"
 # By four more hands, a to d in the ids: finance, and general prose in b and a third of d. Nothing was ever fitted to them.
 FOUR_HANDS = ROOT / "bench" / "data" / "four_hands_reading.jsonl"
-# By three more, e to g in the ids: excerpts of reports, general prose, business documents of other sorts. Read once it was measured.
+# By three more, e to g in the ids: excerpts of reports, general prose, business documents of other sorts. Read when measured.
 THREE_HANDS = ROOT / "bench" / "data" / "three_hands_reading.jsonl"
 SAMPLES = ROOT / "sample_files"
 OTHER_DOCUMENT, WRONG_YEAR, LEFT_OUT = "other document", "wrong year", "left out"
