@@ -372,6 +372,22 @@ def test_a_plan_is_asked_where_no_row_of_a_table_fits(models: tuple[WordNearness
     assert found.computation.formula == "300 − 239 = 61 thousand"
 
 
+OF_ONE_YEAR = (
+    "Contracts run for a year. At 31 January 2022:\n\n(in millions) | Current | Later | Total\n"
+    "Subscription | 386.2 | 264.9 | 651.1\nServices | 21.3 | 2.6 | 23.9\nBacklog | 407.5 | 267.5 | 675.0\n"
+)
+
+
+@pytest.mark.parametrize(("year", "given"), [("2022", True), ("2021", False)])
+def test_a_table_is_of_the_year_that_leads_up_to_it(year: str, given: bool) -> None:
+    tables = Tables([make_hit(make_document(OF_ONE_YEAR))])
+    document = tables.hits[0].document
+    for question in (f"What was the total backlog in {year}?", f"Backlog, total, {year}"):
+        fitting = Fitting(analyse(question), tables)
+        assert fitting.misfits(document, OF_ONE_YEAR.index("675.0")) is not given
+        assert given or look_up(analyse(question), tables) == ()
+
+
 @pytest.mark.parametrize(
     ("question", "cell", "misfit"),
     [

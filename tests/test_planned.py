@@ -219,6 +219,14 @@ def test_a_plan_comes_to_a_figure_or_to_none(
         assert hit.document.text[operand.start : operand.end].strip("()") in operand.text.strip("()") + ")"
 
 
+def test_a_part_is_not_more_than_the_whole(hit: Hit) -> None:
+    plan = plan_over(hit.text, "percentage of", "418.2", "", "31.0")
+    assert compute_planned("What part of profit was revenue?", plan, hit) is None
+    asked_as_a_percentage = compute_planned("What was revenue as a percentage of profit?", plan, hit)
+    assert asked_as_a_percentage is not None
+    assert asked_as_a_percentage.text == "1,349.03%"
+
+
 @pytest.mark.parametrize(
     ("probability", "needed", "read", "unread"),
     [

@@ -20,9 +20,10 @@ from rag_core.arithmetic.grids import Grid, read_grids
 from rag_core.arithmetic.matching import Pool, gather
 from rag_core.arithmetic.prose import prose_series
 from rag_core.arithmetic.questions import Subject
-from rag_core.arithmetic.series import Series, table_series
+from rag_core.arithmetic.series import Point, Series, table_series
 from rag_core.arithmetic.wording import GENERIC, words
 from rag_core.language.periods import without_periods
+from rag_core.language.sentences import years
 from rag_core.language.tablecells import table_at
 from rag_core.records import Document, Hit
 
@@ -47,6 +48,9 @@ _PERCENT = re.compile(r"%|\bper ?cent(?:age)?s?\b", re.IGNORECASE)
 _RATE = re.compile(rf"{_PERCENT.pattern}|\b(?:rates?|ratios?|margins?|yields?|shares?|growth|return)\b", re.IGNORECASE)
 # Characters around a cell in which its row has a bar.
 _NEAR = 200
+# Characters before a table in which the sentence that leads up to it begins, and where that does.
+_LEADING = 300
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _CELL = re.compile(r"[(\d][\d,.()%-]*\s*(?:\||$)", re.MULTILINE)
 _DURATION = re.compile(r"\bhow many (?:years|months|days)\b", re.IGNORECASE)
 
@@ -117,7 +121,8 @@ class Fitting:
         """Tell whether the cell at `start` of a document is of another line, part or year than the question names."""
         table = table_at(document, start)
         bars = table is not None or " | " in document.text[max(0, start - _NEAR) : start + _NEAR]
-        if self._asked.kind not in _FIGURES or not bars:
+        wanted = {int(year) for year in self._asked.years}
+        if not bars or (self._asked.kind not in _FIGURES and not wanted):
             return False
         held = [
             (item, point)
@@ -125,19 +130,45 @@ class Fitting:
             for point in item.points
             if item.document.id == document.id and point.start <= start < point.end
         ]
+        if self._asked.kind not in _FIGURES:
+            return bool(held) and not any(_is_of_year(item, point, wanted) for item, point in held)
         if not held:
             # A figure beside those of the table's rows: the number of a note.
             return table is not None and bool(_CELL.match(document.text, start)) and document.text[start - 2] == "|"
-        parts, wanted = _parts_named(self._asked, self._tables.pool.series), {int(year) for year in self._asked.years}
+        parts = _parts_named(self._asked, self._tables.pool.series)
         return not any(
-            parts <= _dimensions(item)
-            and id(item) in self._rows
-            and (not wanted or point.period is None or point.period.year in {0, *wanted})
+            parts <= _dimensions(item) and id(item) in self._rows and _is_of_year(item, point, wanted)
             for item, point in held
         )
 
 
+def _is_of_year(series: Series, point: Point, wanted: set[int]) -> bool:
+    """Tell whether a cell may be of one of the years `wanted`, if any: its own, or where it has none that of the line above."""
+    if not wanted:
+        return True
+    if point.period is not None and _is_dated(point):
+        return point.period.year in wanted
+    told = _leading_years(series)
+    return not told or bool(told & wanted)
+
+
+def _is_dated(point: Point) -> bool:
+    return point.period is not None and point.period.year > 0
+
+
+def _leading_years(series: Series) -> set[int]:
+    """Return the years of the sentence that leads up to a table with a colon: "At 31 January 2022:"."""
+    start = series.table[1]
+    line = series.document.text[max(0, start - _LEADING) : start].rstrip().rpartition("\n")[2]
+    sentence = _SENTENCE_END.split(line)[-1]
+    return {int(year) for year in years(sentence)} if sentence.endswith(":") else set()
+
+
 def _is_withheld(asked: Asked, found: Sequence[LookUp], pool: Pool) -> bool:
+    wanted = {int(year) for year in asked.years}
+    undated = [(cells.series, point) for cells in found for point in cells.points if not _is_dated(point)]
+    if any(not _is_of_year(series, point, wanted) for series, point in undated):
+        return True
     if any(cells.latest and not _is_close(asked, cells) for cells in found):
         return True
     if _PERCENT.search(asked.text) and not any(_is_share(cells) for cells in found):

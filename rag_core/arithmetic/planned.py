@@ -31,6 +31,11 @@ _MINUS, _TIMES = "\u2212", "\u00d7"
 _LABEL = 60
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _HUNDRED = Decimal(100)
+# What is never more than the whole. A ratio that is asked for as a percentage may be.
+_PART = re.compile(
+    r"\b(?:what|which|how (?:large|big|much)) (?:\w+ )?(?:an? )?(?:part|share|portion|proportion|fraction)\b",
+    re.IGNORECASE,
+)
 
 _Operand = tuple[Series, Point]
 _Roles = tuple[list[Number], list[Number], list[Number]]
@@ -52,7 +57,7 @@ def compute_planned(question: str, plan: Plan, hit: Hit) -> Computation | None:
     with localcontext() as context:
         context.prec = DIGITS
         result = _result(plan.shape, _numbers(plan.shape, found))
-    if result is None:
+    if result is None or (kind == "percentage of" and result.value > _HUNDRED and _PART.search(question)):
         return None
     if kind == "product" and flat[0][0].unit.percent:
         # The product is counted in what the rate is taken of.
