@@ -58,6 +58,9 @@ _VERB = (
 _ITEM = r"[^,;:.()|]+(?:\([^)]*\))?(?:\.\d[^,;:.|]*)*"
 _SERIES = re.compile(rf"{_ITEM}(?:, {_ITEM})*,? (?:and|or) {_ITEM}")
 _REPEATED = 2
+# Entries each with an article: "a coal segment, a water segment and the rest". No entry but the last has a comma: else a list
+# without an end could be parted in exponentially many ways.
+_ARTICLED = re.compile(r"(?:an?|the) [^,.;:|]+(?:, (?:an?|the) [^,.;:|]+)*,? and (?:an?|the) [^.;:|]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +198,7 @@ def _series(text: str, low: int, high: int, wanted: frozenset[str]) -> tuple[int
         if behind and (text[behind.end() - 2] == ":" or _SERIES.match(text, behind.end(), last)):
             found = (behind.end(), last)
     if found is None and len(names) >= _REPEATED:
-        listed = re.compile(r"(?:an?|the) [^.;:|]+(?:, (?:an?|the) [^.;:|]+)*,? and (?:an?|the) [^.;:|]+").search(
-            text, low, last
-        )
+        listed = _ARTICLED.search(text, low, last)
         found = listed.span() if listed else None
     if (
         found is None
