@@ -26,8 +26,10 @@ _CALENDAR = (
     r"(?:january|february|march|april|may|june|july|august|september|october|november|december|monday|tuesday|wednesday|"
     r"thursday|friday|saturday|sunday)"
 )
+# A number is taken whole: else a row of them could be parted in exponentially many ways.
 _ONLY_DATE = re.compile(
-    rf"(?:on |in |at |the |of |early |late |mid-?)*(?:{_CALENDAR}|\d{{1,4}}(?:st|nd|rd|th)?|[\s,])+", re.IGNORECASE
+    rf"(?:on |in |at |the |of |early |late |mid-?)*(?:{_CALENDAR}|\d{{1,4}}(?!\d)(?:st|nd|rd|th)?|[\s,])+",
+    re.IGNORECASE,
 )
 _YEAR_ALONE = re.compile(r"(?:in |since |from |by )?(?:1[5-9]|20)\d\d")
 _TIME = re.compile(rf"(?:\w+ )?(?:\d+|{_NUMBER_WORD}) (?:years?|months?|weeks?|days?|hours?)", re.IGNORECASE)
