@@ -25,6 +25,18 @@ def whole(question: str, text: str, marked: str) -> str:
             "coatings, glue and water",
         ),
         ("Which cities are served?", "It flies to Oslo, Bergen, Tromso.", "Oslo", "Oslo, Bergen, Tromso"),
+        (
+            "Which countries have schemes?",
+            "Schemes exist in Ghana, India, the UK and the group operates plans in Peru.",
+            "Ghana",
+            "Ghana, India, the UK",
+        ),
+        (
+            "Which countries have schemes?",
+            "They exist in Ghana and the United States.",
+            "Ghana",
+            "Ghana and the United States",
+        ),
         ("Where is the head office?", "It is in San Diego, California.", "San Diego", "San Diego, California"),
         (
             "Why did costs rise?",

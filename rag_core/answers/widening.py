@@ -26,7 +26,15 @@ _SEVERAL = re.compile(
 _FIGURES: frozenset[str] = frozenset(("amount", "percentage", "measure", "count", "duration", "date"))
 _SENTENCES: frozenset[str] = frozenset(("reason", "manner", "definition"))
 _NUMBERS_ONLY = re.compile(r"[\s\d.,()$€£¥%-]+")
-_AND = r"(?:,? (?:and|or|as well as|&) (?!(?:is|are|was|were|has|have|had|it|they|he|she|we|this|the \w+ (?:is|are|was|were))\b))"
+# Behind "and" another clause may begin: "and the group operates a plan in Greece".
+_CLAUSE_VERB = (
+    r"(?:is|are|was|were|has|have|had|does|do|did|will|may|can|operates?|owns?|holds?|makes?|made|sells?|sold|runs?|serves?|"
+    r"provides?|offers?|employs?|uses?|expects?|plans?|intends?|believes?|continues?|remains?)"
+)
+_AND = (
+    r"(?:,? (?:and|or|as well as|&) "
+    rf"(?!(?:is|are|was|were|has|have|had|it|they|he|she|we|this|the (?:\w+ ){{1,2}}{_CLAUSE_VERB})\b))"
+)
 # A word that may stand in an entry. Between two there must be a space: were it optional, a word could be parted in so many
 # ways that a sentence of forty words takes minutes.
 _WORD = (
