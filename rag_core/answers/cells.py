@@ -146,14 +146,14 @@ def _is_of_year(series: Series, point: Point, wanted: set[int]) -> bool:
     """Tell whether a cell may be of one of the years `wanted`, if any: its own, or where it has none that of the line above."""
     if not wanted:
         return True
-    if point.period is not None and _is_dated(point):
-        return point.period.year in wanted
+    if year := _year(point):
+        return year in wanted
     told = _leading_years(series)
     return not told or bool(told & wanted)
 
 
-def _is_dated(point: Point) -> bool:
-    return point.period is not None and point.period.year > 0
+def _year(point: Point) -> int:
+    return point.period.year if point.period else 0
 
 
 def _leading_years(series: Series) -> set[int]:
@@ -166,7 +166,7 @@ def _leading_years(series: Series) -> set[int]:
 
 def _is_withheld(asked: Asked, found: Sequence[LookUp], pool: Pool) -> bool:
     wanted = {int(year) for year in asked.years}
-    undated = [(cells.series, point) for cells in found for point in cells.points if not _is_dated(point)]
+    undated = [(cells.series, point) for cells in found for point in cells.points if not _year(point)]
     if any(not _is_of_year(series, point, wanted) for series, point in undated):
         return True
     if any(cells.latest and not _is_close(asked, cells) for cells in found):
