@@ -24,7 +24,6 @@ ROOT = Path(__file__).parent.parent
 FIRST = """
 import sys
 from pathlib import Path
-from typing import Any
 from rag_core import Message, RagConfig
 from rag_core.engines import conversion, first_start, local
 cache = Path(sys.argv[2])

@@ -23,7 +23,7 @@ from rag_core.arithmetic.questions import Subject
 from rag_core.arithmetic.series import Point, Series, table_series
 from rag_core.arithmetic.wording import GENERIC, words
 from rag_core.language.periods import without_periods
-from rag_core.language.sentences import years
+from rag_core.language.sentences import sentence_spans, years
 from rag_core.language.tablecells import table_at
 from rag_core.records import Document, Hit
 
@@ -48,9 +48,8 @@ _PERCENT = re.compile(r"%|\bper ?cent(?:age)?s?\b", re.IGNORECASE)
 _RATE = re.compile(rf"{_PERCENT.pattern}|\b(?:rates?|ratios?|margins?|yields?|shares?|growth|return)\b", re.IGNORECASE)
 # Characters around a cell in which its row has a bar.
 _NEAR = 200
-# Characters before a table in which the sentence that leads up to it begins, and where that does.
+# Characters before a table in which the sentence that leads up to it begins.
 _LEADING = 300
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _CELL = re.compile(r"[(\d][\d,.()%-]*\s*(?:\||$)", re.MULTILINE)
 _DURATION = re.compile(r"\bhow many (?:years|months|days)\b", re.IGNORECASE)
 
@@ -158,9 +157,9 @@ def _year(point: Point) -> int:
 
 def _leading_years(series: Series) -> set[int]:
     """Return the years of the sentence that leads up to a table with a colon: "At 31 January 2022:"."""
-    start = series.table[1]
-    line = series.document.text[max(0, start - _LEADING) : start].rstrip().rpartition("\n")[2]
-    sentence = _SENTENCE_END.split(line)[-1]
+    text, start = series.document.text, series.table[1]
+    spans = sentence_spans(text, max(0, start - _LEADING), start)
+    sentence = text[slice(*spans[-1])] if spans else ""
     return {int(year) for year in years(sentence)} if sentence.endswith(":") else set()
 
 

@@ -43,7 +43,7 @@ def conversion_of(gguf: Path, cache: Path) -> Path | None:
 
 
 def converted(gguf: Path, cache: Path, on_progress: ProgressCallback | None = None) -> Path:
-    """Return the folder of the converted model, converting on first use (about 25 s for SmolLM2-135M).
+    """Return the folder of the converted model, converting on first use (about 14 s for SmolLM2-135M).
 
     Raises ModelLoadError where the file is damaged or the cache cannot be written.
     """

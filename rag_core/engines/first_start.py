@@ -1,6 +1,6 @@
 """What the very first start on a machine does beside other work: a model is converted, and kernels are compiled.
 
-Both take some 20 s of one core and keep Python's lock, so the model is converted in a process of its own, while this one
+They take some 14 and 20 s of one core and keep Python's lock, so the model is converted in a process of its own, while this one
 compiles the kernels on a model of two layers. Neither is needed for anything to be right: where one fails, whoever
 needs its outcome does the work, and tells what is wrong.
 """

@@ -18,6 +18,7 @@ __all__ = ["Draft", "DraftLimits"]
 _MOST_WARNINGS = 20
 # Headings, and tables: a whole library has fewer, and each costs the reading process, then its parent, half a kilobyte.
 _MOST_MARKS = 100_000
+# Blank lines one behind the other: as with wide gaps (`cleaning`), more say nothing and cost much to look through.
 _MOST_BLANK = 8
 
 

@@ -33,6 +33,11 @@ class Request:
     lookup: PromptLookup | None = None
 
     @property
+    def unread(self) -> bool:
+        """Whether a part of the prompt is still to be read."""
+        return self.read < len(self.prompt)
+
+    @property
     def end(self) -> int:
         """Position of the last token chosen."""
         return len(self.prompt) + len(self.made) - 1

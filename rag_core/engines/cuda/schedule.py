@@ -133,7 +133,7 @@ class Scheduler:
         if request.slot >= 0:
             slot = self._slots[request.slot]
             # The last token was chosen and not read. After an error nothing is certain.
-            made = tuple(request.made[:-1]) if request.read == len(request.prompt) else ()
+            made = () if request.unread else tuple(request.made[:-1])
             slot.tokens, slot.owner = (() if error else request.prompt[: request.read] + made), None
         if error is not None:
             request.steps.put(error)
@@ -144,10 +144,10 @@ class Scheduler:
 
     def _read(self) -> bool:
         """Read a part of the prompt that waits longest."""
-        request = next((each for each in self._active if each.read < len(each.prompt)), None)
+        request = next((each for each in self._active if each.unread), None)
         if request is None:
             return False
-        alone = all(other is request or other.read < len(other.prompt) for other in self._active)
+        alone = all(other.unread for other in self._active)
         part = request.prompt[request.read : request.read + (_ALONE if alone else _SHARED)]
         self._attempt(lambda requests: self._read_part(requests[0], part), [request])
         return True
@@ -155,13 +155,12 @@ class Scheduler:
     def _read_part(self, request: Request, part: Sequence[int]) -> None:
         pending = self._passes.read(part, request.slot, request.read)
         request.read += len(part)
-        if request.read == len(request.prompt):
-            request.launched = 1
-            self._pending.append((pending, [request]))
-        else:
-            # It gives nobody a token, but is waited for: parts launched far ahead could not be stopped any more.
-            self._pending.append((pending, []))
+        # A part gives nobody a token, but is waited for: those launched far ahead could not be stopped any more.
+        self._pending.append((pending, [] if request.unread else [request]))
+        if request.unread:
             request.steps.put(Step(cached=request.cached))
+        else:
+            request.launched = 1
 
     def _decode(self) -> bool:
         live = self._live()
@@ -173,7 +172,7 @@ class Scheduler:
         if not live:
             worked = bool(self._pending)
             # While a prompt is read its next part is launched behind this one.
-            self._settle(1 if any(each.read < len(each.prompt) for each in self._active) else 0)
+            self._settle(1 if any(each.unread for each in self._active) else 0)
             return worked
         self._attempt(self._advance, live)
         self._settle(1)
