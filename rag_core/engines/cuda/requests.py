@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rag_core.engines.lookup import PromptLookup
@@ -55,3 +56,12 @@ class Slot:
     def known(self) -> tuple[int, ...]:
         """Tokens that another chat may copy or go on from."""
         return self.tokens if self.owner is None else self.owner.prompt[: self.owner.read]
+
+    def shares(self, prompt: Sequence[int]) -> int:
+        """Return how many tokens at the start are those of `prompt`, whose last is always read, for what comes behind it."""
+        same = 0
+        for a, b in zip(self.known, prompt[:-1], strict=False):
+            if a != b:
+                break
+            same += 1
+        return same

@@ -100,7 +100,7 @@ class Scheduler:
     def _give_slot(self, request: Request) -> None:
         """Choose a slot, and the longest start of the prompt that is in one: taken over, or copied from another."""
         common, source = max(
-            ((_common(slot.known, request.prompt), number) for number, slot in enumerate(self._slots)),
+            ((slot.shares(request.prompt), number) for number, slot in enumerate(self._slots)),
             key=lambda found: found[0],
         )
         free = [number for number, slot in enumerate(self._slots) if slot.owner is None]
@@ -281,16 +281,6 @@ class Scheduler:
             told.__cause__ = error
             self._end(newest, told)
         self._passes.relieve()
-
-
-def _common(ours: Sequence[int], prompt: Sequence[int]) -> int:
-    """Return how many tokens at the start are the same; the prompt's last is always read, for what comes behind it."""
-    same = 0
-    for a, b in zip(ours, prompt[:-1], strict=False):
-        if a != b:
-            break
-        same += 1
-    return same
 
 
 def _told(error: Exception) -> RagError:
