@@ -156,7 +156,8 @@ Rate of tax | 19.5% | 19.0%
 
 Capital spending came to £22.6 million, of which £940 thousand went into the new furnace. The plan was $30 million.
 
-A pane sold for £120 on average, a crate for £950; 4,000 panes were broken."""
+A pane sold for £120 on average, a crate for £950; 4,000 panes were broken.
+Of the Rs 9.8 lakh that went to Pune Rs 6.1 lakh came back."""
 
 
 def plan_over(text: str, kind: str, *roles: str) -> Plan:
@@ -191,6 +192,10 @@ def hit(tmp_path_factory: pytest.TempPathFactory) -> Hit:
         ("percentage of", ("31.0", "", "418.2"), "7.41%", "31.0 / 418.2 = 7.41%"),
         ("percentage of", ("£22.6 million", "", "418.2;397.5"), "2.77%", "22.6 / (418.2 + 397.5) = 2.77%"),
         ("ratio", ("418.2", "", "31.0"), "13.49", "418.2 / 31.0 = 13.49"),
+        # Money over what is counted is a price of one; of a table in millions, too.
+        ("ratio", ("£22.6 million", "", "4,000"), "£5,650", "22,600,000 / 4,000 = £5,650"),
+        ("ratio", ("397.5", "", "4,000"), "GBP 99,375", "397,500,000 / 4,000 = GBP 99,375"),
+        ("difference", ("Rs 9.8 lakh", "Rs 6.1 lakh"), "Rs 3.7 lakh", "9.8 − 6.1 = Rs 3.7 lakh"),
         ("sum", ("12.4;(2.2)",), "GBP 10.2 million", "12.4 + (−2.2) = GBP 10.2 million"),
         ("product", ("418.2;19.5%",), "GBP 81.55 million", "418.2 × 19.5% = GBP 81.55 million"),
         ("product", ("£120;4,000",), "£480,000", "120 × 4,000 = £480,000"),

@@ -6,6 +6,7 @@ import re
 
 from rag_core.answers.questions import Asked
 from rag_core.answers.roles import is_body
+from rag_core.language.currencies import CODE, SIGNS
 from rag_core.language.sentences import content_terms
 
 __all__ = ["is_of_kind", "whole_quantity"]
@@ -18,7 +19,8 @@ _NUMBER_WORD = (
 )
 _NUMBER = re.compile(rf"\d|\b{_NUMBER_WORD}(?:-\w+)?\b", re.IGNORECASE)
 _CURRENCY = re.compile(
-    r"[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY|SEK|NOK|DKK)\b|\d\s?(?:\w+ )?(?:dollars|euros|pounds|francs|crowns|pesos|yen)\b"
+    rf"[{SIGNS}]|\b{CODE}(?![A-Za-z])|"
+    r"\d\s?(?:\w+ )?(?:dollars|euros|pounds|francs|crowns|kron(?:a|or|er)|pesos|rupees|reais|rand|naira|yen)\b"
 )
 _PERCENT = re.compile(r"%|\bper ?cent\b|\bbasis points?\b", re.IGNORECASE)
 _BARE_NUMBER = re.compile(r"[\s\d.,()$€£¥%-]+")

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
+from rag_core.language.currencies import CODE, SCALE_WORD, SCALES, SYMBOL
+
 __all__ = ["DIGITS", "Figure", "find_figures", "parse_figure", "plain_number", "rounded", "shown"]
 
 # Significant digits kept while computing: more than any statement prints.
@@ -13,7 +15,7 @@ DIGITS = 40
 _LONGEST = 40
 
 _SIGNS = "-\u2212\u2012\u2013\u2014"
-_CURRENCY = r"(?:(?:US|HK|NZ|[ACRS])?[$]|[€£¥₹]|(?:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|SEK|NOK|DKK|CAD|AUD|HKD|SGD)\b)"
+_CURRENCY = rf"(?:{SYMBOL}|{CODE}(?![A-Za-z]))"
 # With thousands parted by commas, or by apostrophes as in Switzerland.
 _GROUPED = r"\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d{1,3}(?:['\u2019]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _PARTING = str.maketrans("", "", ",'\u2019")
@@ -23,7 +25,7 @@ _CELL = re.compile(
     (?P<open2>[(])?\s*(?P<sign2>[{_SIGNS}])?\s*
     (?P<digits>{_GROUPED})
     \s*(?P<close>[)])?
-    \s*(?P<unit>%|(?:percent|per\ cent|bps?|basis\ points|x|times|m|mn|bn|k|million|billion|thousand)\b)?
+    \s*(?P<unit>%|(?:percent|per\ cent|bps?|basis\ points|x|times|m|mn|bn|k|(?:{SCALE_WORD})s?)\b)?
     \s*(?P<close2>[)])?\s*(?P<after>{_CURRENCY})?
     (?:\s*(?:\*+|[†‡]|\(\d{{1,2}}\)|\([a-z]\)))*
     """,
@@ -32,10 +34,10 @@ _CELL = re.compile(
 _NOTHING = re.compile(rf"[(]?\s*(?:{_CURRENCY})?\s*[(]?\s*(?:[{_SIGNS}]+|nil)\s*%?\s*[)]?", re.IGNORECASE)
 _IN_PROSE = re.compile(
     rf"(?<![\w.,])(?P<currency>{_CURRENCY})?\s?(?P<open>[(])?(?P<sign>[-\u2212])?(?P<digits>{_GROUPED})(?P<close>[)])?"
-    r"(?:\s?(?P<percent>%|percent\b|per cent\b)|\s(?P<scale>thousand|million|billion)\b|(?P<short>m|mn|bn)\b)?(?![\w,]?\d)",
+    rf"(?:\s?(?P<percent>%|percent\b|per cent\b)|\s(?P<scale>{SCALE_WORD})s?\b|(?P<short>m|mn|bn)\b)?(?![\w,]?\d)",
     re.IGNORECASE,
 )
-_SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "million": 6, "bn": 9, "billion": 9}
+_SCALES = {"k": 3, "m": 6, "mn": 6, "bn": 9, **SCALES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ def parse_figure(text: str) -> Figure | None:
     digits = found["digits"].translate(_PARTING)
     value = Decimal(digits)
     currency = found["currency"] or found["after"] or ""
-    return Figure(text, -value if negative else value, _places(digits), percent, currency, _SCALES.get(unit, 0))
+    return Figure(
+        text, -value if negative else value, _places(digits), percent, currency, _SCALES.get(unit.rstrip("s"), 0)
+    )
 
 
 def find_figures(text: str) -> list[tuple[Figure, int, int]]:

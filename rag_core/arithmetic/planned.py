@@ -20,7 +20,7 @@ from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.remainders import spoken_operand
 from rag_core.arithmetic.series import Point, Series, table_series
 from rag_core.arithmetic.telling import tell
-from rag_core.arithmetic.units import one_currency
+from rag_core.arithmetic.units import one_currency, price_currency
 from rag_core.language.sentences import sentence_spans
 from rag_core.records import Computation, Hit
 
@@ -107,19 +107,27 @@ def _numbers(shape: Shape, operands: tuple[tuple[_Operand, ...], ...]) -> _Roles
     away is then its amount.
     """
     flat = [operand for role in operands for operand in role]
-    scale = flat[0][0].unit.scale if shape.kind != "product" else 0
+    priced = shape.kind == "ratio" and _is_counted(flat)
+    scale = flat[0][0].unit.scale if shape.kind != "product" and not priced else 0
     all_out = all(point.figure.value <= 0 for _, point in flat)
     adds, takes, under = (
         [
             _scaled(
                 abs(point.figure.value) if all_out or _goes_out(role, series, operands) else point.figure.value,
-                series, point, scale, shape, flat,
+                series, point, scale, shape, () if priced else flat,
             )
             for series, point in several
         ]
         for role, several in enumerate(operands)
     )  # fmt: skip
     return adds, takes, under
+
+
+def _is_counted(operands: Sequence[_Operand]) -> bool:
+    """Tell whether money in some scale is divided by things that are counted in ones: the price of one is in ones, too."""
+    things, count = operands[-1]
+    scaled = bool(operands[0][0].unit.scale) and not things.unit.scale
+    return scaled and not count.figure.places and bool(price_currency([series.unit for series, _ in operands]))
 
 
 def _goes_out(role: int, series: Series, operands: tuple[tuple[_Operand, ...], ...]) -> bool:

@@ -11,7 +11,8 @@ from rag_core.arithmetic.figures import plain_number, rounded
 from rag_core.arithmetic.operations import Result, result_text
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Point, Series
-from rag_core.arithmetic.units import SCALE_NAMES, Unit
+from rag_core.arithmetic.units import Unit, price_currency
+from rag_core.language.currencies import SCALE_NAMES
 from rag_core.records import Computation, Operand
 
 __all__ = ["tell"]
@@ -28,7 +29,7 @@ def tell(asked: Asked, choice: Choice, result: Result, rate: Result | None = Non
         return _compared(asked, choice.operands, operands, result)
     unit = Unit(percent=True) if result.percent else choice.operands[0][0].unit
     if asked.operation == "ratio":
-        unit = Unit()
+        unit = Unit(price_currency([series.unit for series, _ in choice.operands]))
     elif not result.percent and not unit.currency:
         unit = Unit(next((s.unit.currency for s, _ in choice.operands if s.unit.currency), ""), unit.scale)
     number = result_text(result)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rag_core.language.currencies import CODE, SCALE_WORD, SCALES, SYMBOL, WRITTEN
+
 __all__ = [
-    "SCALE_NAMES",
     "Unit",
     "counts_things",
     "head_unit",
@@ -15,42 +16,35 @@ __all__ = [
     "is_unscaled",
     "minor_currency",
     "one_currency",
+    "price_currency",
     "prose_unit",
 ]
 
-# One way to write each currency that is written in several.
-_WRITTEN = {"£": "GBP", "€": "EUR", "$": "USD", "US$": "USD", "¥": "JPY", "RMB": "CNY", "₹": "INR"}
-SCALE_NAMES = {0: "", 3: "thousand", 6: "million", 9: "billion"}
-
 _WORDS = {
-    "thousand": 3,
-    "million": 6,
+    **SCALES,
     "mill": 6,
     "mio": 6,
     "mn": 6,
     "m": 6,
-    "billion": 9,
     "bn": 9,
     "b": 9,
     "000": 3,
     "k": 3,
 }
-_SYMBOL = r"(?:(?:US|HK|NZ|[ACRS])?[$]|[€£¥₹])"
-_CODE = r"(?:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|SEK|NOK|DKK|CAD|AUD|HKD|SGD|TWD|KRW|BRL|MXN|ZAR)"
 _NAMED = {"dollar": "$", "euro": "EUR", "pound": "£", "yen": "JPY", "renminbi": "RMB", "rupee": "INR", "franc": "CHF"}
 _NAME = re.compile(r"\b(?:U\.?S\.? )?(dollar|euro|pound(?! sterling)|yen|renminbi|rupee|franc)s?\b", re.IGNORECASE)
-_CURRENCY = re.compile(rf"({_SYMBOL})|\b({_CODE})(?![A-Za-z])")
-_WORD = re.compile(r"(?<!per )(?:\b|(?<=in))(thousand|million|billion)s?\b", re.IGNORECASE)
-_SHORT = re.compile(rf"(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(mn|mio|mill|m|bn|b|k|000s?)\b", re.IGNORECASE)
+_CURRENCY = re.compile(rf"({SYMBOL})|\b({CODE})(?![A-Za-z])")
+_WORD = re.compile(rf"(?<!per )(?:\b|(?<=in))({SCALE_WORD})s?\b", re.IGNORECASE)
+_SHORT = re.compile(rf"(?:{SYMBOL}|\b{CODE})\s?['’‘`]?\s?(mn|mio|mill|m|bn|b|k|000s?)\b", re.IGNORECASE)
 _ZEROS = re.compile(r"['’‘`]\s?000s?\b|\b000s\b|\b000['’]s\b")
 _ALONE = re.compile(r"[(]?\s*(mn|bn|m)\s*[)]?", re.IGNORECASE)
 _PERCENT = re.compile(r"%|\bper ?cent\b|\bpercentages?\b", re.IGNORECASE)
 # Prose speaks of millions for many reasons; only these say in what the figures are printed.
 _STATED = re.compile(
-    r"\b(?:in|of)\s+(?:[A-Z]{2,3}\s|[$€£¥]\s?|U\.S\.\s|us\s)?(?:\w+\s+(?:of\s+)?)?(thousands|millions|billions)\b"
-    rf"|(?:\b(?:in|{_CODE})|{_SYMBOL})\s+(thousand|million|billion)s?\b(?!\s+(?:in|to|for|from|at|on|and|or|as)\b)"
-    r"|\b(thousand|million|billion)s?\s+(?:of\s+)?(?:U\.?S\.?\s)?(?:dollars|euros|pounds|yen|rupees|francs)\b"
-    rf"|(?:{_SYMBOL}|\b{_CODE})\s?['’‘`]?\s?(000)s?\b|\(?['’‘`](000)s?\b",
+    rf"\b(?:in|of)\s+(?:[A-Z]{{2,3}}\s|{SYMBOL}\s?|Rs\.?\s|U\.S\.\s|us\s)?(?:\w+\s+(?:of\s+)?)?(thousands|millions|billions|lakhs?|crores?)\b"
+    rf"|(?:\b(?:in|{CODE})|{SYMBOL})\s+({SCALE_WORD})s?\b(?!\s+(?:in|to|for|from|at|on|and|or|as)\b)"
+    rf"|\b({SCALE_WORD})s?\s+(?:of\s+)?(?:U\.?S\.?\s)?(?:dollars|euros|pounds|yen|rupees|francs)\b"
+    rf"|(?:{SYMBOL}|\b{CODE})\s?['’‘`]?\s?(000)s?\b|\(?['’‘`](000)s?\b",
     re.IGNORECASE,
 )
 # "in thousands, except percentages": what is excepted is the lesser part.
@@ -151,4 +145,10 @@ def _currency(text: str) -> str:
 
 def one_currency(units: Iterable[Unit]) -> bool:
     """Tell whether all amounts that name a currency name the same one, however it is written."""
-    return len({_WRITTEN.get(unit.currency, unit.currency) for unit in units if unit.currency}) < 2
+    return len({WRITTEN.get(unit.currency, unit.currency) for unit in units if unit.currency}) < 2
+
+
+def price_currency(units: Sequence[Unit]) -> str:
+    """Return the currency of a ratio of money to what is none, a price of one, or nothing where the ratio is a pure number."""
+    money, things = units[0], units[-1]
+    return money.currency if not (things.currency or things.percent or money.percent) else ""

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rag_core.language.currencies import CODE, SYMBOL
+
 __all__ = ["Figure", "figures_in", "numeric_match"]
 
 _SCALES = {
@@ -24,7 +26,7 @@ _FIGURE = re.compile(
     (?<![\w.])
     (?:(?P<open>\()\s?)?
     (?P<sign>(?<![\w)%])[-−–])?
-    (?:(?:FY|(?:US|AU?|CA?|HK|NZ|S)?[$€£¥₹]|(?:USD|EUR|GBP|JPY|CHF|INR|CAD|AUD|CNY))\s?)?
+    (?:(?:FY|{SYMBOL}|{CODE})\s?)?
     (?P<inner>[-−–(])?
     (?P<digits>\d{{1,3}}(?:,\d{{2,3}})+(?:\.\d+)? | \d+(?:\.\d+)? | \.\d+)
     (?P<early>\))?
