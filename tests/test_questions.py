@@ -46,7 +46,12 @@ def test_terms_leave_out_what_only_says_the_kind() -> None:
 
 def test_a_wish_for_a_long_answer_is_seen() -> None:
     assert analyse("Summarise the note on leases").open_ended
+    assert analyse("We are new here. Please list the covenants").open_ended
     assert not analyse("What is the note on leases numbered?").open_ended
+    # Who describes it is another, or "list" a noun.
+    assert not analyse("How did the minister describe the tightening?").open_ended
+    assert not analyse("I keep a list of fees: what did the waiver cost?").open_ended
+    assert not analyse("What was the fair value of all liabilities?").open_ended
 
 
 @given(st.text(max_size=200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from rag_core.records import AnswerSentence, Citation, Computation, Document, Hi
 
 __all__ = ["Extraction", "extract"]
 
+# What no words of the document are: of a task at length these alone are never read out of it.
+_WRITTEN = re.compile(r"\b(?:summar\w+|compar\w+|discuss|elaborate|outline|in detail|everything)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Extraction:
@@ -42,8 +46,8 @@ class Extraction:
 def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Reader) -> Extraction | None:
     """Return the answer that stands in `hits`; None where the question wants one written. Raises ModelError.
 
-    Written answers are for questions that ask for more than a look-up ("compare", "is it ...?") and find no sentences
-    that give it, and for those that name nothing to look for.
+    Written answers are for questions that ask for more than a look-up ("compare", "is it ...?") and find no words or
+    sentences that give it, and for those that name nothing to look for.
     """
     asked = analyse(query)
     if asked.kind == "yes_no" or not asked.terms:
@@ -62,18 +66,19 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
         sentences = choose_sentences(asked, hits, wording)
         if sentences:
             return _quoted(sentences)
-    if asked.open_ended:
+    if asked.open_ended and _WRITTEN.search(query):
         return None
     marks = mark(asked, hits, reader)
-    figure = computed(query, marks)
-    if figure is not None:
-        return Extraction(figure.text, computation=figure)
-    cells = look_up(asked, tables)
-    if cells:
-        return _looked_up(cells)
-    respective = respective_figures(asked, hits)
-    if respective:
-        return _resting_on(respective.text, respective.document, [respective.span])
+    if not asked.open_ended:
+        figure = computed(query, marks)
+        if figure is not None:
+            return Extraction(figure.text, computation=figure)
+        cells = look_up(asked, tables)
+        if cells:
+            return _looked_up(cells)
+        respective = respective_figures(asked, hits)
+        if respective:
+            return _resting_on(respective.text, respective.document, [respective.span])
     fitting = Fitting(asked, tables)
     reading = read(marks, hits, wording, fitting)
     decision = decide(reading.asked if reading else asked, reading, hits)
@@ -82,6 +87,8 @@ def extract(query: str, hits: Sequence[Hit], wording: WordNearness, reader: Read
         if is_sure(reading) or not fitting.misfits(reading.evidence.hit.document, reading.start):
             return _told(reading, decision.probability)
         missing = "no row of the tables gives what is asked for"
+    if asked.open_ended:
+        return None
     figure = computed(query, marks, unread=True)
     return Extraction(figure.text, computation=figure) if figure else Extraction(reason=missing)
 

@@ -45,8 +45,11 @@ _WORD = re.compile(r"[^\W_]+(?:[.,'’&-][^\W_]+)*")
 _YES_NO = re.compile(
     r"^(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may|must)\b", re.IGNORECASE
 )
+# What the assistant is told to do, or is asked for at length; "how did the minister describe it?" is a look-up.
 _LONG = re.compile(
-    r"\b(?:list|explain|describe|summar\w+|in detail|discuss|compare|elaborate|outline|everything|all (?:the )?\w+s)\b",
+    r"(?:^|[.:;!?,–-]\s*|\b(?:please|you|me|and|also|then|now|briefly|kindly) )"
+    r"(?:list|explain|describe|summari[sz]e|discuss|compare|elaborate|outline)\b"
+    r"|\bsummar(?:y|ies)\b|\bin detail\b|\beverything\b|^(?:what|which) (?:are|were) all\b|^how (?:do|does|did)\b.*\bcompare\W*$",
     re.IGNORECASE,
 )
 # "What did it consist of?", "what was the rise due to?": words tell it, no figure does.
