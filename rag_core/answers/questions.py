@@ -49,7 +49,8 @@ _YES_NO = re.compile(
 _LONG = re.compile(
     r"(?:^|[.:;!?,–-]\s*|\b(?:please|you|me|and|also|then|now|briefly|kindly) )"
     r"(?:list|explain|describe|summari[sz]e|discuss|compare|elaborate|outline)\b"
-    r"|\bsummar(?:y|ies)\b|\bin detail\b|\beverything\b|^(?:what|which) (?:are|were) all\b|^how (?:do|does|did)\b.*\bcompare\W*$",
+    r"|\bsummar(?:y|ies)\b|\bin detail\b|\b(?:me|know) everything\b|\beverything (?:about|on|that is said)\b"
+    r"|^(?:what|which) (?:are|were) all\b|^how (?:do|does|did)\b.*\bcompare\W*$",
     re.IGNORECASE,
 )
 # "What did it consist of?", "what was the rise due to?": words tell it, no figure does.
