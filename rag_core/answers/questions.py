@@ -49,7 +49,7 @@ _YES_NO = re.compile(
 _LONG = re.compile(
     r"(?:^|[.:;!?,–-]\s*|\b(?:please|you|me|and|also|then|now|briefly|kindly) )"
     r"(?:list|explain|describe|summari[sz]e|discuss|compare|elaborate|outline)\b"
-    r"|\bsummar(?:y|ies)\b|\bin detail\b|\b(?:me|know) everything\b|\beverything (?:about|on|that is said)\b"
+    r"|\bsummar(?:y|ies)\b|\bin detail\b|\b(?:me|know) everything\b"
     r"|^(?:what|which) (?:are|were) all\b|^how (?:do|does|did)\b.*\bcompare\W*$",
     re.IGNORECASE,
 )
