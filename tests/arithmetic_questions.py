@@ -44,6 +44,13 @@ Forfeited | (12,000) | $13.10
 Outstanding at December 31, 2022 | 440,000 | $13.96
 """
 
+# An obligation in brackets beside the assets that are held for it.
+PENSIONS = """Movement in the net liability | Obligation £m | Assets £m | Net £m
+At 1 January 2021 | (412.6) | 371.9 | (40.7)
+Benefits paid | 16.9 | (16.9) | –
+At 31 December 2021 | (383.2) | 380.9 | (2.3)
+"""
+
 # Periods under each other, sections of one kind, the same rows in both.
 FACILITIES = """Loans by currency
 
@@ -167,6 +174,7 @@ QUESTIONS: list[tuple[str, str, str | None]] = [
     (SEGMENTS, "What led to the decrease in power equipment net sales?", None),
     (AWARDS, "What is the change in the number of awards outstanding from 2021 to 2022?", "15,000"),
     (AWARDS, "What percentage of awards outstanding at December 31, 2022 were granted in 2022?", "29.77%"),
+    (PENSIONS, "Assets as a percentage of the obligation at 31 December 2021", "99.4%"),
     (AWARDS, "What is the difference between the number of awards granted in 2021 and 2022?", "10,500"),
     (AWARDS, "What is the average number of awards vested in 2021 and 2022?", "101,100"),
     (AWARDS, "What was the increase in the weighted-average fair value of awards granted from 2021 to 2022?", "$1.27"),

@@ -232,6 +232,26 @@ def test_a_part_is_not_more_than_the_whole(hit: Hit) -> None:
     assert asked_as_a_percentage.text == "1,349.03%"
 
 
+CONTRACTS = """Forward contracts (DKK million) | Notional amount | Fair value
+USD bought | 1,265 | 38
+SEK sold | 420 | 9
+Total | 2,220 | 40"""
+
+
+def test_what_a_row_is_called_is_no_unit_of_its_cells(tmp_path: Path) -> None:
+    path = tmp_path / "contracts.txt"
+    path.write_text(CONTRACTS, encoding="utf-8")
+    document = load_document(path, RagConfig().limits)
+    hit = Hit(document, 1, 0, len(document.text), document.text, 1.0, Window(0, len(document.text)))
+    found = compute_planned(
+        "What share is in USD?", plan_over(document.text, "percentage of", "1,265", "", "2,220"), hit
+    )
+    assert found is not None
+    assert found.text == "56.98%"
+    # In different columns two currencies stay two.
+    assert compute_planned("What is it?", plan_over(document.text, "difference", "1,265", "9"), hit) is None
+
+
 @pytest.mark.parametrize(
     ("probability", "needed", "read", "unread"),
     [

@@ -56,11 +56,15 @@ def result_of(asked: Asked, choice: Choice) -> Result | None:
 def numbers_of(asked: Asked, operands: Sequence[tuple[Series, Point]]) -> list[Number]:
     """Return the operands as numbers; what only goes out, and is printed in brackets for it, as the amounts that go.
 
-    Where some add and some take away, a sum and an average need the signs.
+    Where some add and some take away, a sum and an average need the signs. A whole that is printed in brackets, such as an
+    obligation, is an amount; a loss is below zero.
     """
     outgoing = {series for series, _ in operands if _goes_out(series, sized=bool(BY_AMOUNT.search(asked.text)))}
     if asked.operation in ("sum", "average") and len(outgoing) < len({series for series, _ in operands}):
         outgoing = set()
+    whole = operands[-1][0]
+    if asked.operation in ("ratio", "percentage of") and not is_shortfall(f"{whole.label} {whole.head} {whole.under}"):
+        outgoing.add(whole)
     return [
         Number(
             abs(point.figure.value) if series in outgoing else point.figure.value,

@@ -87,7 +87,7 @@ def _go_together(shape: Shape, operands: Sequence[_Operand]) -> bool:
         return False
     if len({(point.start, series.document.id) for series, point in operands}) < len(operands):
         return False
-    if not one_currency(series.unit for series, _ in operands):
+    if not (one_currency(series.unit for series, _ in operands) or _in_one_column(operands)):
         return False
     percents = sum(series.unit.percent for series, _ in operands)
     if shape.kind == "complement":
@@ -98,6 +98,11 @@ def _go_together(shape: Shape, operands: Sequence[_Operand]) -> bool:
         amounts = sum(bool(point.figure.currency) for _, point in operands)
         return percents < len(operands) and len(scaled) < len(operands) and amounts < 2
     return percents in (0, len(operands))
+
+
+def _in_one_column(operands: Sequence[_Operand]) -> bool:
+    """Tell whether all are cells of one column: what a row is called then ("USD bought") is no unit of it."""
+    return len({(series.table, point.column, series.spoken) for series, point in operands}) == 1
 
 
 def _numbers(shape: Shape, operands: tuple[tuple[_Operand, ...], ...]) -> _Roles:
