@@ -26,6 +26,18 @@ def whole(question: str, text: str, marked: str) -> str:
         ),
         ("Which cities are served?", "It flies to Oslo, Bergen, Tromso.", "Oslo", "Oslo, Bergen, Tromso"),
         (
+            "Name the owners.",
+            "Owners: Alder (51%), Brill Fund (34%) and Corvin Sons (15%).",
+            "Alder",
+            "Alder (51%), Brill Fund (34%) and Corvin Sons (15%)",
+        ),
+        (
+            "Which limits apply?",
+            "Conditions: dust not above 4 g; moisture not above 7.5%; no insects. A fee is due.",
+            "dust not above 4 g",
+            "dust not above 4 g; moisture not above 7.5%; no insects",
+        ),
+        (
             "Which countries have schemes?",
             "Schemes exist in Ghana, India, the UK and the group operates plans in Peru.",
             "Ghana",

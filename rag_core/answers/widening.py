@@ -20,7 +20,8 @@ _SEVERAL = re.compile(
     r"(?: (?:two|three|four|five|six|seven|eight|main|key|major|principal|different|various|other|respective|reportable|"
     r"operating|financial|largest|biggest|types|kinds))* "
     r"(?!(?:was|is|has|does|this|its|plus|less|basis|business|analysis|access|process|loss|gross)\b)[\w-]*[a-z]s\b|"
-    r"\b(?:consists?|composed|compris\w*|includes?|made up|names of)\b|\bwho (?:are|were)\b",
+    r"\b(?:consists?|composed|compris\w*|includes?|made up|names of)\b|\bwho (?:are|were)\b|"
+    r"^(?:please )?(?:list|name|give|state|tell me) (?:the|its|their|all|both)(?: [\w-]+){0,2} (?!address\b)[\w-]*[a-z]s\b",
     re.IGNORECASE,
 )
 _FIGURES: frozenset[str] = frozenset(("amount", "percentage", "measure", "count", "duration", "date"))
@@ -41,9 +42,10 @@ _WORD = (
     r"(?!(?:is|are|was|were|has|have|had|will|which|that|who|where|because|and|or|as well as|&)\b)[^\s,.;:()|]"
     r"(?:[^\s,;:()|]*[^\s,;:()|.])?"
 )
-_ITEM = rf"{_WORD}(?: {_WORD}){{0,13}} ?"
-# The rest of a list behind its first entry: closed by "and", or of three entries and more.
-_REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}")
+# With what stands in brackets behind it: an office, a share.
+_ITEM = rf"{_WORD}(?: {_WORD}){{0,13}}(?: \([^()\n]{{1,60}}\))? ?"
+# The rest of a list behind its first entry: closed by "and", or of three entries and more, or parted by semicolons.
+_REST = re.compile(rf"(?:, {_ITEM})*{_AND}{_ITEM}|(?:, {_ITEM}){{2,}}|(?:; (?:[^;.\n]|\.(?=\d)){{2,160}})+(?=[;.\n]|$)")
 _AMOUNT = (
     r"(?:[$€£¥]|[A-Z]{2,3}\$? ?)?\(?\d(?:[\d,]{0,24}\d)?(?:\.\d{1,12})?\)?"
     r"(?: ?%| per ?cent\b)?(?: (?:thousand|million|billion|trillion)\b)?"
@@ -52,7 +54,7 @@ _AMOUNT = (
 _OF_YEAR = r"(?: (?:euros|dollars|pounds|shares|units|employees))?(?: (?:in|for) (?:19|20)\d\d)?"
 _FIGURE_LIST = re.compile(rf"{_AMOUNT}{_OF_YEAR}(?:, {_AMOUNT}{_OF_YEAR})*,? and (?:approximately |about )?{_AMOUNT}")
 # What may stand between a name and the next one: "the foundation with 27.4%, the fund with 6.1%".
-_SHARE = re.compile(r" (?:with|at|\() ?[\d.,]+ ?%\)?(?=,| and )")
+_SHARE = re.compile(r" (?:with|at|\() ?[\d.,]+ ?%\)?(?=,| and )| \([^()\n]{1,60}\)(?=[,;]| and )")
 # What a clause that goes on begins with.
 _GOES_ON = re.compile(
     r",? (?:(?:partially|partly) offset|net of|as well as|and|or|of|in|on|for|with|to|as|than"
