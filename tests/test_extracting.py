@@ -96,6 +96,11 @@ def test_nobody_holds_an_office_of_a_body_that_is_not_named(
     assert asked("Who is the chief executive of Norvellan?", models, text).text == "Anna Berg"
 
 
+def test_a_question_that_begins_with_whats_names_nobody(models: tuple[WordNearness, SpanReader]) -> None:
+    text = "Her only book for children is called The Long Way to Salt, and it was printed in Riga in 1931."
+    assert asked("What's the title of the kids' book she wrote?", models, text).text == "The Long Way to Salt"
+
+
 @pytest.mark.parametrize(
     "question", ["Compare the keepers with the engineer.", "Is the lighthouse still manned?", "And so?"]
 )

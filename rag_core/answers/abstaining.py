@@ -68,9 +68,12 @@ _CAPITAL = r"[A-ZÀ-Þ][\w&-]+"
 _BODY = re.compile(
     rf"\b(?:of|at|for|by|with|behind) (?:the )?(?P<of>{_CAPITAL}(?: {_CAPITAL})*)|\b(?P<own>{_CAPITAL})(?:['’]s\b|s['’])"
 )
-# Capitals that name no body: offices, fields, months.
+# Capitals that name no body: offices, fields, months, and what begins a question ("What's the title ...?").
 _NO_BODIES = frozenset(OFFICES) | frozenset(
-    "CMO CHRO ESG USA UAE January February March April May June July August September October November December".split()
+    (
+        "CMO CHRO ESG USA UAE January February March April May June July August September October November December "
+        "What Who Where When How Which That There Here"
+    ).split()
 )
 # What is missing where the words that answer best are of another kind.
 _FORMS = {
