@@ -6,6 +6,7 @@ the answer rests on and is judged by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,8 @@ _MOST_SPANS = 6
 # is heard too, and where no words answer one that has less: of the analysts' 40 questions to be computed half were then
 # computed rightly, one in 20 wrongly, and of the held-out ones of ours 0.427 and 0.076.
 _PLANNED, _NEEDED, _SHARE, _SHARE_UNREAD = 0.6, 0.3, 0.7, 0.5
+_IN_WORDS: frozenset[str] = frozenset(("name", "place", "reason", "manner", "definition"))
+_RESPECTIVELY = re.compile(r"\brespective(?:ly)?\b", re.IGNORECASE)
 # Characters of a document that say whose it is.
 _OPENING = 400
 # Nats of a name that stands as a signature, or in a table of offices.
@@ -88,8 +91,11 @@ def mark(asked: Asked, hits: Sequence[Hit], reader: Reader) -> Marks:
 def computed(question: str, marks: Marks, *, unread: bool = False) -> Computation | None:
     """Return the figure that the surest plan for `question` comes to, None where none is sure enough.
 
-    `unread` says that no words answer: then a plan need not be as sure of its figures.
+    `unread` says that no words answer: then a plan need not be as sure of its figures. What is asked for in words is never
+    computed, nor several figures respectively: no formula gives those.
     """
+    if marks.asked.kind in _IN_WORDS or _RESPECTIVELY.search(question):
+        return None
     best = max(
         ((each.plan, hit) for each, hit in zip(marks.found, marks.hits, strict=True) if each.plan is not None),
         key=lambda item: item[0].probability,
