@@ -124,7 +124,7 @@ def test_the_close_readers_word_on_the_passage_as_a_whole_decides_where_its_word
     reading = read(mark(question, hits, reader), hits, wording)
     assert reading is not None
     assert reading.held == 0
-    unsure = replace(reading, both=(0.0, 0.0))
+    unsure = replace(reading, both=(-3.0, -3.0))
     decided = [decide(question, replace(unsure, held=held), hits) for held in (-20.0, -10.0, 0.0, 10.0)]
     assert [decision.answers for decision in decided[::3]] == [False, True]
     assert [decision.probability for decision in decided] == sorted(decision.probability for decision in decided)

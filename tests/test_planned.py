@@ -287,6 +287,19 @@ def test_the_surest_plan_is_heard(hit: Hit) -> None:
     assert computed("What is it?", Marks(marks.asked, (hit,), ("",), (Marked([]),))) is None
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What was the rise from 397.5 to 418.2 driven by?",
+        "What was revenue in 2023 and 2022 respectively?",
+        "Who grew?",
+    ],
+)
+def test_what_is_asked_for_in_words_or_one_by_one_is_never_computed(hit: Hit, question: str) -> None:
+    plan = replace(plan_over(hit.text, "difference", "418.2", "397.5"), probability=0.9)
+    assert computed(question, Marks(analyse(question), (hit,), (hit.text,), (Marked([], plan),))) is None
+
+
 @bytes_only
 def test_a_question_that_no_rule_reads_is_planned_computed_and_cited(tmp_path: Path) -> None:
     text = (

@@ -34,7 +34,7 @@ _MOST_SPANS = 6
 # is heard too, and where no words answer one that has less: of the analysts' 40 questions to be computed half were then
 # computed rightly, one in 20 wrongly, and of the held-out ones of ours 0.427 and 0.076.
 _PLANNED, _NEEDED, _SHARE, _SHARE_UNREAD = 0.6, 0.3, 0.7, 0.5
-_IN_WORDS: frozenset[str] = frozenset(("name", "place", "reason", "manner", "definition"))
+_IN_WORDS: frozenset[str] = frozenset(("name", "place", "reason", "manner"))
 _RESPECTIVELY = re.compile(r"\brespective(?:ly)?\b", re.IGNORECASE)
 # Characters of a document that say whose it is.
 _OPENING = 400
