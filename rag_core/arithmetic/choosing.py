@@ -13,7 +13,7 @@ from rag_core.arithmetic.picking import OVER_TIME, latest, pick, points_of
 from rag_core.arithmetic.questions import Asked, Subject
 from rag_core.arithmetic.rollforwards import movements
 from rag_core.arithmetic.series import Point, Series
-from rag_core.arithmetic.wording import LIGHT
+from rag_core.arithmetic.wording import LIGHT, same_as, words
 from rag_core.language.periods import duration
 
 __all__ = ["COLUMN", "Choice", "choices"]
@@ -137,6 +137,9 @@ def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator
             {(match.series.table, match.series.own, match.series.column, match.series.section) for match in matches}
         ) < len(matches) and not _dated_apart(option):
             continue
+        part, whole = matches[0].series, matches[-1].series
+        if shares and (_is_beside(option[-1], whole, part) or not _is_part(option[0], option[-1], part)):
+            continue
         points = _cells(asked, option, matches)
         if points is None or len(set(points)) < len(points):
             continue
@@ -147,6 +150,23 @@ def _of_several(asked: Asked, option: Sequence[Subject], pool: Pool) -> Iterator
             # A sentence repeats what a table or another sentence gives.
             continue
         yield Choice(_fit(matches, operands), operands, len(option) - 1 if shares else 1)
+
+
+def _is_beside(subject: Subject, whole: Series, part: Series) -> bool:
+    """Tell whether a `whole` is the same row as the part under another heading or column, which `subject` does not name."""
+    heading, other = ({*words(series.under), *series.column} for series in (whole, part))
+    if whole.table != part.table or whole.own != part.own or not heading or heading == other:
+        return False
+    return heading.isdisjoint({*subject.words, *_ALL, "consolidated", "group"})
+
+
+def _is_part(named: Subject, whole: Subject, series: Series) -> bool:
+    """Tell whether a series is the part that is named like its whole but for a word ("water sales" of all sales)."""
+    telling = [word for word in named.words if word not in whole.words]
+    if not telling or len(telling) == len(named.words):
+        return True
+    held = {*series.own, *series.column, *series.section}
+    return any(word in held or same_as(word, held) for word in telling)
 
 
 def _narrowed(ranked: list[list[Match]]) -> list[list[Match]]:

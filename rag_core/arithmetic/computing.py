@@ -9,8 +9,10 @@ from decimal import Decimal
 
 from rag_core.arithmetic.calculating import numbers_of, result_of
 from rag_core.arithmetic.choosing import COLUMN, Choice, choices
+from rag_core.arithmetic.definitions import named_measure
 from rag_core.arithmetic.grids import read_grids
 from rag_core.arithmetic.matching import MARGIN, Pool, gather
+from rag_core.arithmetic.measures import compute_measure
 from rag_core.arithmetic.operations import Result, calculate
 from rag_core.arithmetic.outright import agrees, printed_changes, stated_changes, stated_margin, stated_total
 from rag_core.arithmetic.phrases import OPEN_CHANGE
@@ -74,9 +76,15 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     if (stepped := _stepped(question, hits)) is not None:
         return stepped
     asked = read_question(question)
-    if asked is None or (asked.operation == "percentage of" and stated_margin(question, hits)):
+    if asked is not None and asked.operation == "percentage of" and stated_margin(question, hits):
+        return None
+    if asked is None and named_measure(question) is None:
         return None
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
+    if asked is None or asked.operation == "ratio":
+        measured = compute_measure(question, hits, series)
+        if measured is not None or asked is None:
+            return measured
     try:
         found = _of_items(asked, hits, series) or _of_sentence(asked, hits)
         if found is None and asked.operation in _OF_FACTS:
@@ -85,7 +93,7 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
             found = _of_series(several, hits, [*series, *prose_facts(hits)], _LEAST_FACTS)
     except _UnclearError:
         return _of_sentence(asked, hits)
-    return found
+    return found or compute_measure(question, hits, series)
 
 
 class _UnclearError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ _OPEN_WORDS = frozenset("and of for to the from in by or on with other".split())
 _OPEN_MARKS = ("-", "\u2013", ",", "(")
 # Lines of one header stand this many ems apart at most.
 _HEADER_LEADING = 1.6
+_SIGN_GAP = re.compile(r"(?<=[$€£¥(])\s+(?=[(\d.])|(?<=\d)\s+(?=[)%])|(?<=\))\s+(?=%)")
+_SIGNED = re.compile(r"[-\d\s.,()$€£¥%\u2013\u2014]{1,40}")
 _BULLETS = "•▪◦●■–-*\uf0b7"
 
 
@@ -107,8 +110,13 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
         for run in runs:
             place = _column_of(run, columns)
             cells[place] = f"{cells[place]} {run.text}".strip()
-        grid.append(cells)
+        grid.append([_closed_up(cell) for cell in cells])
     return tidy_columns(grid)
+
+
+def _closed_up(cell: str) -> str:
+    """Return a figure without the gaps that filings set round its signs to line them up: "$ (30.2 ) %" is "$(30.2)%"."""
+    return _SIGN_GAP.sub("", cell) if _SIGNED.fullmatch(cell) else cell
 
 
 def _join_header(rows: Sequence[Row]) -> list[Row]:
