@@ -118,10 +118,10 @@ def test_a_division_is_not_taken_for_the_whole() -> None:
 def test_a_share_is_taken_of_the_whole_and_not_of_a_neighbour() -> None:
     text = """Corran Instruments – segments, $ million
  | 2023 | 2022
-Laboratory |  | 
+Laboratory |  |
 Net sales | 1,380.2 | 1,322.7
 Segment operating income | 248.0 | 251.5
-Water |  | 
+Water |  |
 Net sales | 1,038.4 | 908.3
 Segment operating income | 136.1 | 102.8
 
