@@ -34,6 +34,8 @@ FOUR_HANDS = ROOT / "bench" / "data" / "four_hands_reading.jsonl"
 THREE_HANDS = ROOT / "bench" / "data" / "three_hands_reading.jsonl"
 # By a ninth hand, half finance and half general prose. Written beside the last training texts, measured once, changed nothing.
 NINTH_HAND = ROOT / "bench" / "data" / "ninth_hand_reading.jsonl"
+# By a tenth hand: filings, reports, agreements and prose, a quarter each. Measured once, never read.
+TENTH_HAND = ROOT / "bench" / "data" / "tenth_hand_reading.jsonl"
 SAMPLES = ROOT / "sample_files"
 OTHER_DOCUMENT, WRONG_YEAR, LEFT_OUT = "other document", "wrong year", "left out"
 # Of the answerable questions, the share that is also put to another document, and at most to a wrong year.
@@ -82,6 +84,7 @@ def read_sets(data: Path | None, names: Sequence[str], seed: int) -> list[Questi
     makers["four-hands"] = lambda: _reading(FOUR_HANDS, "four-hands")
     makers["three-hands"] = lambda: _reading(THREE_HANDS, "three-hands")
     makers["ninth-hand"] = lambda: _reading(NINTH_HAND, "ninth-hand")
+    makers["tenth-hand"] = lambda: _reading(TENTH_HAND, "tenth-hand")
     makers["samples"] = lambda: _samples(seed)
     unknown = [name for name in names if name not in makers]
     if unknown:
