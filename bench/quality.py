@@ -173,8 +173,8 @@ def main() -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="alone, all, reading, finance, analysts, held-out, four-hands, three-hands, ninth-hand, tenth-hand, samples "
-        "(default: all)",
+        help="alone, all, reading, finance, analysts, held-out, four-hands, three-hands, ninth-hand, tenth-hand, "
+        "tenth-elsewhere, samples (default: all)",
     )
     parser.add_argument("--feedback", type=Path, metavar="FILE", help="thumbs that the app stored")
     parser.add_argument(

@@ -85,6 +85,7 @@ def read_sets(data: Path | None, names: Sequence[str], seed: int) -> list[Questi
     makers["three-hands"] = lambda: _reading(THREE_HANDS, "three-hands")
     makers["ninth-hand"] = lambda: _reading(NINTH_HAND, "ninth-hand")
     makers["tenth-hand"] = lambda: _reading(TENTH_HAND, "tenth-hand")
+    makers["tenth-elsewhere"] = lambda: _elsewhere(TENTH_HAND, "tenth-elsewhere", seed)
     makers["samples"] = lambda: _samples(seed)
     unknown = [name for name in names if name not in makers]
     if unknown:
@@ -150,6 +151,13 @@ def _reading(path: Path, name: str = "reading") -> QuestionSet:
         for question in questions
     )
     return QuestionSet(name, {key: Source(key, text) for text, key in keys.items()}, items)
+
+
+def _elsewhere(path: Path, name: str, seed: int) -> QuestionSet:
+    """Every second question that has an answer, put to another document of its set, which does not hold it."""
+    own = _reading(path)
+    answerable = [item for item in own.items if item.question.answerable]
+    return QuestionSet(name, own.sources, tuple(_other_documents(answerable, own.sources, seed)))
 
 
 def _samples(seed: int) -> QuestionSet:
