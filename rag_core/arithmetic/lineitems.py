@@ -12,7 +12,7 @@ from rag_core.arithmetic.wording import folded
 
 __all__ = ["is_statement_heading", "item_of"]
 
-_ASIDE = re.compile(r"\([^()]*\)|\[[^\]]*\]|\bnotes? \d+(?:[.,]\d+)*\b|[*†‡:]|\b(?:\d{1,2}(?:\.\d)?)$")
+_ASIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\bnotes? \d+(?:[.,]\d+)*\b|[*†‡:]|\b(?:\d{1,2}(?:\.\d)?)$")
 _NET = (
     r"(?:,? net(?: of .*)?|,? less (?:allowance|accumulated|provision|current|bad|doubtful|discount|unamorti[sz]ed).*)?"
 )
@@ -81,7 +81,7 @@ _HEADINGS = re.compile(
 
 def item_of(label: str) -> str:
     """Return the line item that a row's whole name stands for, "" where it is none of these."""
-    name = " ".join(_ASIDE.sub(" ", folded(label)).split()).strip(" ,.-–")
+    name = " ".join(_ASIDE.sub(" ", folded(label[:_LONGEST])).split()).strip(" ,.-–")
     return next((item for item, pattern in _ROWS.items() if pattern.fullmatch(name)), "")
 
 
