@@ -13,6 +13,8 @@ from rag_core.arithmetic.wording import folded
 __all__ = ["is_statement_heading", "item_of"]
 
 _ASIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\bnotes? \d+(?:[.,]\d+)*\b|[*†‡:]|\b(?:\d{1,2}(?:\.\d)?)$")
+# What is longer names no row.
+_LONGEST = 200
 _NET = (
     r"(?:,? net(?: of .*)?|,? less (?:allowance|accumulated|provision|current|bad|doubtful|discount|unamorti[sz]ed).*)?"
 )
