@@ -164,6 +164,7 @@ def test_the_formula_names_the_definition_and_cites_each_row() -> None:
         ("Total current assets", "current assets"),
         ("Other current assets", ""),
         ("Cost of revenues", "cost of sales"),
+        ("Creditors: amounts falling due within one year", "current liabilities"),
     ],
 )
 def test_a_row_is_known_by_its_whole_name(label: str, item: str) -> None:

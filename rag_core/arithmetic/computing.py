@@ -81,10 +81,10 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
     if asked is None and named_measure(question) is None:
         return None
     series = [item for grid in read_grids(hits) for item in table_series(grid)] + prose_series(hits)
-    if asked is None or asked.operation == "ratio":
-        measured = compute_measure(question, hits, series)
-        if measured is not None or asked is None:
-            return measured
+    first = asked is None or asked.operation == "ratio"
+    measured = compute_measure(question, hits, series) if first else None
+    if measured is not None or asked is None:
+        return measured
     try:
         found = _of_items(asked, hits, series) or _of_sentence(asked, hits)
         if found is None and asked.operation in _OF_FACTS:
@@ -93,7 +93,7 @@ def compute(question: str, hits: Sequence[Hit]) -> Computation | None:
             found = _of_series(several, hits, [*series, *prose_facts(hits)], _LEAST_FACTS)
     except _UnclearError:
         return _of_sentence(asked, hits)
-    return found or compute_measure(question, hits, series)
+    return found if found is not None or first else compute_measure(question, hits, series)
 
 
 class _UnclearError(Exception):

@@ -52,7 +52,7 @@ _ROWS: dict[str, re.Pattern[str]] = {
         r"|fixed assets|tangible (?:fixed )?assets)",
         "total assets": r"total assets|balance sheet total",
         "payables": r"(?:total )?(?:accounts payable|trade (?:and other )?payables|trade accounts payable|trade creditors)",
-        "current liabilities": r"(?:total )?current liabilities|creditors: amounts falling due within one year",
+        "current liabilities": r"(?:total )?current liabilities|creditors amounts falling due within one year",
         "total liabilities": r"total liabilities",
         "equity": r"total (?:share(?:holders|owners)|stockholders|owners)'? (?:equity|funds|deficit)|total equity|equity"
         r"|(?:share|stock)holders'? (?:equity|funds)"

@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, localcontext
-from itertools import islice, starmap
+from itertools import islice
 
 from rag_core.arithmetic.choosing import Choice
 from rag_core.arithmetic.definitions import DAYS, Measure, named_measure
-from rag_core.arithmetic.figures import DIGITS, find_figures, shown
+from rag_core.arithmetic.figures import DIGITS, find_figures
 from rag_core.arithmetic.lineitems import is_statement_heading, item_of
-from rag_core.arithmetic.operations import Result, result_text
+from rag_core.arithmetic.operations import Number, Result, bracketed, result_text, summed
 from rag_core.arithmetic.picking import pick
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.series import Point, Series
@@ -29,7 +29,7 @@ from rag_core.records import Computation, Document, Hit, Operation
 
 __all__ = ["compute_measure"]
 
-_MINUS, _TIMES = "\u2212", "\u00d7"
+_TIMES = "\u00d7"
 _MOST_SERIES = 2_000
 # A document's first words say whose it is.
 _OPENING = 600
@@ -163,16 +163,7 @@ def _computed(question: str, measure: Measure, roles: _Roles) -> Computation | N
         result = _result(measure, roles, flat[0][0].unit.scale)
     if result is None:
         return None
-    operation: Operation = (
-        "percentage of"
-        if measure.kind == "percent"
-        else "ratio"
-        if measure.under
-        else "sum"
-        if not measure.takes
-        else "difference"
-    )
-    asked = Asked(operation, (), (), text=question, kind="signed")
+    asked = Asked(_operation(measure), (), (), text=question, kind="signed")
     once = list(dict.fromkeys(flat))
     told = tell(asked, Choice(1.0, tuple(once)), result)
     if measure.kind in ("ratio", "days"):
@@ -183,27 +174,29 @@ def _computed(question: str, measure: Measure, roles: _Roles) -> Computation | N
     return replace(told, formula=f"{measure.definition()}: {told.formula}")
 
 
+def _operation(measure: Measure) -> Operation:
+    if measure.kind == "amount":
+        return "difference" if measure.takes else "sum"
+    return "percentage of" if measure.kind == "percent" else "ratio"
+
+
 def _result(measure: Measure, roles: _Roles, scale: int) -> Result | None:
     """Return the value in the `scale` of the first operand, None where what divides is not above zero."""
     adds, takes, under = ([_number(operand, scale) for operand in role] for role in roles)
-    places = max(number[1] for number in (*adds, *takes, *under))
-    above = sum((value for value, _ in adds), Decimal(0)) - sum((value for value, _ in takes), Decimal(0))
-    formula = f" {_MINUS} ".join([" + ".join(starmap(shown, adds)), *starmap(shown, takes)])
+    above, formula, places = summed(adds, takes)
     if not under:
         return Result(above, places, formula, least=places)
-    below = sum((value for value, _ in under), Decimal(0))
+    below, divisor, _ = summed(under, [])
     if below <= 0:
         return None
-    formula = f"({formula})" if len(adds) + len(takes) > 1 else formula
-    divisor = " + ".join(starmap(shown, under))
-    formula = f"{formula} / {f'({divisor})' if len(under) > 1 else divisor}"
+    formula = f"{bracketed(formula, adds, takes)} / {bracketed(divisor, under, [])}"
     if measure.kind == "days":
         return Result(above / below * DAYS, 1, f"{formula} {_TIMES} {DAYS}")
     percent = measure.kind == "percent"
     return Result(above / below * (100 if percent else 1), 2, formula, percent, least=0 if percent else 2)
 
 
-def _number(operand: _Operand, scale: int) -> tuple[Decimal, int]:
+def _number(operand: _Operand, scale: int) -> Number:
     """Return a figure in `scale`, with its decimals and the sign that it has in a definition."""
     series, point = operand
     value, item = point.figure.value, item_of(series.label)
@@ -213,4 +206,4 @@ def _number(operand: _Operand, scale: int) -> tuple[Decimal, int]:
     elif item == "income taxes" and label.startswith("benefit"):
         value = -value
     shift = series.unit.scale - scale
-    return value.scaleb(shift), max(0, point.figure.places - shift)
+    return Number(value.scaleb(shift), max(0, point.figure.places - shift))

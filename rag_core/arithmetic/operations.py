@@ -9,7 +9,17 @@ from decimal import Decimal, localcontext
 
 from rag_core.arithmetic.figures import DIGITS, plain_number, rounded, shown
 
-__all__ = ["Number", "Result", "calculate", "compound", "is_outflow", "is_shortfall", "result_text"]
+__all__ = [
+    "Number",
+    "Result",
+    "bracketed",
+    "calculate",
+    "compound",
+    "is_outflow",
+    "is_shortfall",
+    "result_text",
+    "summed",
+]
 
 _MINUS = "\u2212"
 # Rows of these names print what goes out in brackets; their amount is meant, not its sign.
@@ -125,3 +135,16 @@ def compound(new: Number, old: Number, years: int) -> Result | None:
 def result_text(result: Result) -> str:
     """Return the value as it is shown, without its unit."""
     return plain_number(rounded(result.value, result.places), result.places, result.least)
+
+
+def summed(adds: Sequence[Number], takes: Sequence[Number]) -> tuple[Decimal, str, int]:
+    """Return what is left of figures that are added and taken away, the formula, and its decimals."""
+    value = sum((number.value for number in adds), Decimal(0)) - sum((number.value for number in takes), Decimal(0))
+    formula = " + ".join(shown(number.value, number.places) for number in adds)
+    formula += "".join(f" {_MINUS} {shown(number.value, number.places)}" for number in takes)
+    return value, formula, max(number.places for number in (*adds, *takes))
+
+
+def bracketed(formula: str, adds: Sequence[Number], takes: Sequence[Number]) -> str:
+    """Return the formula of a sum, in brackets where it has more than one figure."""
+    return f"({formula})" if len(adds) + len(takes) > 1 else formula

@@ -14,7 +14,7 @@ from decimal import Decimal, localcontext
 from rag_core.arithmetic.choosing import Choice
 from rag_core.arithmetic.figures import DIGITS, find_figures, shown
 from rag_core.arithmetic.grids import read_grids
-from rag_core.arithmetic.operations import Number, Result, calculate, is_outflow
+from rag_core.arithmetic.operations import Number, Result, bracketed, calculate, is_outflow, summed
 from rag_core.arithmetic.plans import Plan, Shape
 from rag_core.arithmetic.questions import Asked
 from rag_core.arithmetic.remainders import spoken_operand
@@ -174,14 +174,14 @@ def _result(shape: Shape, roles: _Roles) -> Result | None:
         return Result(value, adds[0].places, f"100 {_MINUS} {shown(adds[0].value, adds[0].places)}", True)
     if shape.kind == "product":
         return _product(adds)
-    above, formula, places = _sum(adds, takes)
+    above, formula, places = summed(adds, takes)
     if shape.kind == "difference":
         percent = adds[0].percent
         return Result(above, places, formula, percent, percent and bool(takes), places)
-    below, divisor, _ = _sum(under, [])
+    below, divisor, _ = summed(under, [])
     if below == 0:
         return None
-    formula = f"{_bracketed(formula, adds, takes)} / {_bracketed(divisor, under, [])}"
+    formula = f"{bracketed(formula, adds, takes)} / {bracketed(divisor, under, [])}"
     share = above / below
     return Result(share * 100, 2, formula, True) if shape.kind == "percentage of" else Result(share, 2, formula)
 
@@ -192,15 +192,3 @@ def _product(numbers: list[Number]) -> Result:
         value *= number.value / 100 if number.percent else number.value
     texts = [shown(number.value, number.places) + "%" * number.percent for number in numbers]
     return Result(value, max(places, 2), f" {_TIMES} ".join(texts), least=places)
-
-
-def _sum(adds: list[Number], takes: list[Number]) -> tuple[Decimal, str, int]:
-    """Return what is left of figures that are added and taken away, the formula, and its decimals."""
-    value = sum((number.value for number in adds), Decimal(0)) - sum((number.value for number in takes), Decimal(0))
-    formula = " + ".join(shown(number.value, number.places) for number in adds)
-    formula += "".join(f" {_MINUS} {shown(number.value, number.places)}" for number in takes)
-    return value, formula, max(number.places for number in (*adds, *takes))
-
-
-def _bracketed(formula: str, adds: list[Number], takes: list[Number]) -> str:
-    return f"({formula})" if len(adds) + len(takes) > 1 else formula
